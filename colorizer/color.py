@@ -1,0 +1,221 @@
+"""Colour spaces and the distribution of colours a network predicts.
+
+Two things live here: the conversion between sRGB and CIE Lab, and the 313 ab bins
+with which colorization is treated as classification [1].
+
+Conventions
+    sRGB: `uint8`, `uint16`, or float in [0, 1], channels last.
+    Lab: float32, D65 white, 2° observer; `L` in [0, 100], `a` and `b` in Lab units
+    (within about ±110 for colours of the sRGB gamut).
+    All of it is written in `keras.ops` and computed in float32, so it runs inside a
+    training step on any backend and under any dtype policy. The constants are those of
+    `skimage.color`, which the results equal to 1e-3 Lab units.
+
+Decoding a distribution
+    A network trained with class weights `w` answers about `w · p` for the true
+    distribution `p`. `softmax((logits - β · log w) / T)` undoes the share β of that
+    correction and sharpens by the temperature T; its mean is the colour. β = 1, T = 1
+    is the unbiased conditional mean (faithful, pale), β = 0, T = 0.38 the annealed mean
+    as published in [1] (vivid, sometimes wild).
+
+References
+    [1] R. Zhang, P. Isola, A. A. Efros. "Colorful Image Colorization". ECCV 2016.
+    [2] IEC 61966-2-1:1999, sRGB. CIE 15:2004, Colorimetry.
+"""
+
+from typing import Any
+
+import numpy as np
+from keras import ops
+from keras.backend import standardize_dtype
+
+Tensor = Any  # a tensor of whichever backend Keras runs on
+
+AB_SCALE = 110.0  # network units: ab / AB_SCALE is within about [-1, 1]
+BIN_STEP = 10.0  # spacing of the grid of ab bins, in Lab units
+NEIGHBOURS, SIGMA = 5, 5.0  # soft encoding over the nearest bins [1, section 2.2]
+REBALANCING = 0.5  # λ: share of the uniform distribution mixed into the prior [1, eq. 4]
+PUBLISHED_TEMPERATURE = 0.38  # [1, section 2.3]
+
+_XYZ_FROM_RGB = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+_RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
+_D65 = np.array([0.95047, 1.0, 1.08883])
+
+# The published grid [1]: for each a from -90 to 100, the first and the last b.
+_B_RUNS = [
+    (50, 90), (20, 90), (0, 90), (-20, 90), (-30, 100), (-40, 100), (-50, 100), (-50, 100),
+    (-60, 100), (-70, 100), (-80, 90), (-80, 90), (-90, 90), (-100, 90), (-100, 80),
+    (-110, 80), (-110, 80), (-110, 70), (-110, 70), (-90, 0),
+]  # fmt: skip
+AB_BINS = np.array(
+    [
+        (a, b)
+        for a, (first, last) in zip(range(-90, 101, 10), _B_RUNS, strict=True)
+        for b in range(first, last + 1, 10)
+    ],
+    dtype="float32",
+)
+"""Centres of the 313 ab bins, (313, 2), in Lab units."""
+
+
+def _unit_range(image: Tensor) -> Tensor:
+    """Integer images divided by their white level; floats as they are."""
+    white = {"uint8": 255.0, "uint16": 65535.0}.get(standardize_dtype(image.dtype), 1.0)
+    return ops.cast(image, "float32") / white
+
+
+def _mix_channels(x: Tensor, matrix: np.ndarray) -> Tensor:
+    """`x @ matrix.T` over the last axis, in full float32.
+
+    Written out because accelerators round the operands of `matmul` to fewer bits.
+    """
+    channels = [x[..., i] for i in range(3)]
+    rows = [sum(float(m) * c for m, c in zip(row, channels, strict=True)) for row in matrix]
+    return ops.stack(rows, axis=-1)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """Converts sRGB to CIE Lab.
+
+    Args:
+        rgb: `(..., 3)`, `uint8`, `uint16` or float in [0, 1].
+
+    Returns:
+        `(..., 3)` float32: `L` in [0, 100], `a` and `b` in Lab units.
+    """
+    rgb = _unit_range(ops.convert_to_tensor(rgb))
+    linear = ops.where(
+        rgb > 0.04045, ops.power((ops.maximum(rgb, 0.04045) + 0.055) / 1.055, 2.4), rgb / 12.92
+    )
+    xyz = _mix_channels(linear, _XYZ_FROM_RGB / _D65[:, None])
+    f = ops.where(
+        xyz > 0.008856, ops.power(ops.maximum(xyz, 0.008856), 1 / 3), 7.787 * xyz + 16 / 116
+    )
+    x, y, z = f[..., 0], f[..., 1], f[..., 2]
+    return ops.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Converts CIE Lab to sRGB; colours outside the gamut are clipped, channel by channel.
+
+    Args:
+        lab: `(..., 3)` float: `L` in [0, 100], `a` and `b` in Lab units.
+
+    Returns:
+        `(..., 3)` float32 in [0, 1]. With a = b = 0 and rounding to 8 bits, each of the
+        256 grays comes back exactly and R = G = B.
+    """
+    lab = ops.cast(lab, "float32")
+    y = (lab[..., 0] + 16) / 116
+    x, z = y + lab[..., 1] / 500, y - lab[..., 2] / 200
+    f = ops.stack([x, y, ops.maximum(z, 0.0)], axis=-1)
+    xyz = ops.where(f > 0.2068966, ops.power(ops.maximum(f, 0.2068966), 3), (f - 16 / 116) / 7.787)
+    linear = _mix_channels(xyz, _RGB_FROM_XYZ * _D65)
+    rgb = ops.where(
+        linear > 0.0031308,
+        1.055 * ops.power(ops.maximum(linear, 0.0031308), 1 / 2.4) - 0.055,
+        12.92 * linear,
+    )
+    return ops.clip(rgb, 0.0, 1.0)
+
+
+def encode_ab(ab: Tensor) -> Tensor:
+    """Soft-encodes colours over their 5 nearest bins, Gaussian weights with σ = 5 [1].
+
+    Args:
+        ab: `(..., 2)` in Lab units.
+
+    Returns:
+        `(..., 313)` float32 distributions, each summing to 1.
+    """
+    ab = ops.cast(ab, "float32")
+    squared = sum((ab[..., i : i + 1] - AB_BINS[:, i]) ** 2 for i in range(2))
+    farthest_kept = -ops.top_k(-squared, NEIGHBOURS)[0][..., -1:]
+    # Relative to the nearest bin, so that a colour far from every bin does not underflow.
+    nearest = ops.min(squared, axis=-1, keepdims=True)
+    weights = ops.exp((nearest - squared) / (2 * SIGMA**2))
+    weights = ops.where(squared <= farthest_kept, weights, 0.0)
+    return weights / ops.sum(weights, axis=-1, keepdims=True)
+
+
+def nearest_bin(ab: Tensor) -> Tensor:
+    """Index of the nearest bin, `(...)` int32, of colours `(..., 2)` in Lab units."""
+    ab = ops.cast(ab, "float32")
+    squared = sum((ab[..., i : i + 1] - AB_BINS[:, i]) ** 2 for i in range(2))
+    return ops.argmin(squared, axis=-1)
+
+
+def smooth_prior(counts: np.ndarray) -> np.ndarray:
+    """The empirical distribution of colours, smoothed over neighbouring bins [1].
+
+    Args:
+        counts: (313,) how many pixels fell in each bin.
+
+    Returns:
+        (313,) float64 probabilities, all above 0, summing to 1.
+
+    Raises:
+        ValueError: `counts` has another shape or holds nothing.
+    """
+    counts = np.asarray(counts, "float64")
+    if counts.shape != (len(AB_BINS),) or counts.sum() <= 0:
+        raise ValueError(
+            f"counts must be ({len(AB_BINS)},) with a positive sum. "
+            f"Received: shape {counts.shape}, sum {counts.sum()}"
+        )
+    squared = ((AB_BINS[:, None] - AB_BINS[None]) ** 2).sum(-1)
+    kernel = np.exp(-squared / (2 * SIGMA**2))
+    return (kernel / kernel.sum(0)) @ (counts / counts.sum())
+
+
+def rebalancing_weights(prior: np.ndarray, *, rebalancing: float = REBALANCING) -> np.ndarray:
+    """Class weights that make rare colours count: 1 / ((1 - λ) · p + λ / 313) [1, eq. 4].
+
+    Args:
+        prior: (313,) smoothed probabilities of the bins.
+        rebalancing: λ in [0, 1]; 1 weighs all bins alike.
+
+    Returns:
+        (313,) float32 weights whose mean under the prior is 1.
+    """
+    prior = np.asarray(prior, "float64")
+    weights = 1 / ((1 - rebalancing) * prior + rebalancing / len(prior))
+    return (weights / (prior * weights).sum()).astype("float32")
+
+
+def annealed_mean(
+    logits: Tensor, weights: Tensor, *, temperature: float, correction: float
+) -> Tensor:
+    """Decodes a distribution over the bins to one colour.
+
+    Args:
+        logits: `(..., 313)`.
+        weights: (313,) the class weights the network was trained with.
+        temperature: T > 0; below 1 sharpens towards the mode.
+        correction: β in [0, 1], the share of the class weights that is undone.
+
+    Returns:
+        `(..., 2)` ab, float32, in Lab units.
+    """
+    logits = ops.cast(logits, "float32") - correction * ops.log(ops.cast(weights, "float32"))
+    return ops.matmul(ops.softmax(logits / temperature), ops.convert_to_tensor(AB_BINS))
+
+
+def vividness_to_decoding(vividness: float) -> tuple[float, float]:
+    """The temperature T and prior correction β of one knob.
+
+    Args:
+        vividness: in [0, 1]; 0 = unbiased conditional mean (T = 1, β = 1), 1 = the
+            annealed mean as published (T = 0.38, β = 0), a geometric path between.
+
+    Returns:
+        (T, β).
+
+    Raises:
+        ValueError: outside [0, 1].
+    """
+    if not 0 <= vividness <= 1:
+        raise ValueError(f"vividness must be in [0, 1]. Received: {vividness}")
+    return PUBLISHED_TEMPERATURE**vividness, 1.0 - vividness

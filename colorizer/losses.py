@@ -1,0 +1,81 @@
+"""Losses, all aware of the mask.
+
+Conventions
+    `ab` is the truth, (B, H, W, 2) in network units (ab / 110); `mask` is (B, H, W, 1) in
+    [0, 1] or None for "everything". A prediction at a lower resolution meets the truth's
+    mean over the same area. Each loss is a scalar, a mean over the coloured area.
+
+References
+    [1] R. Zhang, P. Isola, A. A. Efros. "Colorful Image Colorization". ECCV 2016.
+    [2] P. J. Huber. "Robust Estimation of a Location Parameter". 1964.
+"""
+
+from typing import Any
+
+from keras import ops
+
+from colorizer.color import AB_SCALE, encode_ab
+
+Tensor = Any
+
+
+def _like(x: Tensor, prediction: Tensor) -> Tensor:
+    """Averages (B, H, W, C) down to the prediction's resolution."""
+    stride = x.shape[1] // prediction.shape[1]
+    x = ops.cast(x, "float32")
+    return ops.average_pool(x, stride, stride) if stride > 1 else x
+
+
+def _mean_inside(values: Tensor, mask: Tensor | None, prediction: Tensor) -> Tensor:
+    if mask is None:
+        return ops.mean(values)
+    inside = _like(mask, prediction)[..., 0]
+    return ops.sum(values * inside) / ops.maximum(ops.sum(inside), 1.0)
+
+
+def rebalanced_cross_entropy(
+    logits: Tensor, ab: Tensor, weights: Tensor, mask: Tensor | None = None
+) -> Tensor:
+    """Cross-entropy with soft-encoded colours, weighted by the rarity of the nearest bin [1].
+
+    Args:
+        logits: (B, h, w, 313).
+        ab: (B, H, W, 2) truth in network units, H a multiple of h.
+        weights: (313,) class weights with mean 1 under the prior.
+        mask: (B, H, W, 1) or None.
+    """
+    target = encode_ab(_like(ab, logits) * AB_SCALE)
+    rarity = ops.take(weights, ops.argmax(target, axis=-1))
+    entropy = -ops.sum(target * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)
+    return _mean_inside(rarity * entropy, mask, logits)
+
+
+def regression_loss(
+    predicted: Tensor, ab: Tensor, mask: Tensor | None = None, *, huber_delta: float | None = None
+) -> Tensor:
+    """Mean squared error of the colours, or Huber's loss [2] with the given δ.
+
+    Args:
+        predicted: (B, h, w, 2) in network units.
+        ab: (B, H, W, 2) truth, H a multiple of h.
+        mask: (B, H, W, 1) or None.
+        huber_delta: where squared turns into absolute, in network units; None = squared.
+    """
+    error = ops.abs(ops.cast(predicted, "float32") - _like(ab, predicted))
+    loss = ops.square(error)
+    if huber_delta is not None:
+        loss = ops.where(
+            error <= huber_delta, loss / 2, huber_delta * (error - huber_delta / 2)
+        )
+    return _mean_inside(ops.mean(loss, axis=-1), mask, predicted)
+
+
+def mask_loss(ab: Tensor, mask: Tensor, *, huber_delta: float | None = None) -> Tensor:
+    """Pulls the colours outside the mask to zero: `regression_loss` towards gray, there.
+
+    Args:
+        ab: (B, h, w, 2) predicted colours in network units.
+        mask: (B, H, W, 1), 1 = coloured; the loss acts where it is 0.
+        huber_delta: as for `regression_loss`.
+    """
+    return regression_loss(ab, ops.zeros_like(ab), 1.0 - _like(mask, ab), huber_delta=huber_delta)

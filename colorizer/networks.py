@@ -1,0 +1,482 @@
+"""The networks: luminance in, colours out, built by name from a frozen config.
+
+Conventions
+    Every network is a functional Keras model of named tensors, channels last, any
+    height and width that is a multiple of `network_stride(config)`:
+
+    inputs
+        `luminance` (B, H, W, 1): L / 50 - 1, in [-1, 1].
+        `mask` (B, H, W, 1), only if the config asks: 1 = colour this, 0 = leave gray.
+        `hints` (B, H, W, 3), only if the config asks: a / 110, b / 110, indicator.
+        `embedding` (B, D), only if built with `embedding_input=True`: the extractor's
+        embedding, computed beforehand (see `embed`).
+    outputs, one of
+        `ab` (B, H, W, 2): tanh, ab / 110 (head "regression").
+        `ab_logits` (B, H / 4, W / 4, 313): over `color.AB_BINS` (head "distribution").
+
+Architecture of `xception_fusion`, after Deep Koalarization [1]
+    An encoder runs on the luminance. A feature extractor, trained to recognise what is
+    in the photograph, embeds it in one vector, which is tiled over the encoder's output,
+    concatenated with it and mixed by a 1×1 convolution: the fusion. A decoder brings the
+    result up to the colours. With multiscale fusion the extractor's feature maps are
+    joined to the decoder too, each at its own stride, so that the decoder knows not only
+    what is in the photograph but where.
+
+References
+    [1] F. Baldassarre, D. González Morín, L. Rodés-Guirao. "Deep Koalarization: Image
+        Colorization using CNNs and Inception-ResNet-v2". arXiv:1712.03400, 2017.
+    [2] F. Chollet. "Xception: Deep Learning with Depthwise Separable Convolutions".
+        CVPR 2017.
+    [3] R. Zhang, P. Isola, A. A. Efros. "Colorful Image Colorization". ECCV 2016.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from colorizer.color import AB_BINS, AB_SCALE, annealed_mean
+
+Tensor = Any
+
+FUSIONS = ("global", "multiscale")
+HEADS = ("regression", "distribution")
+LOGITS_STRIDE = 4  # ab at a quarter of the resolution still scores 37.7 dB: edges limit, not this
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Everything that decides a network's layers.
+
+    Attributes:
+        network: a name of `NETWORKS`.
+        extractor: "xception_half" (trained with the rest), "xception" or another name of
+            `keras.applications` (frozen).
+        extractor_weights: for a frozen extractor "imagenet" (Keras's own download), the
+            path of a `.weights.h5` file, or None for random ones.
+        embedding: "pooled" features, or the 1000-way "classes" before the softmax.
+        embedding_size: side in pixels at which the extractor sees the photograph, squared;
+            None = as it comes.
+        fusion: "global" or "multiscale".
+        head: "regression" or "distribution".
+        encoder: (filters, stride) of each 3×3 convolution.
+        fusion_filters: of the 1×1 convolution that fuses.
+        decoder: (filters, convolutions) of each stage; ×2 upsampling between stages.
+        batch_normalization: in encoder and decoder; the published network has none.
+        mask, hints: switch on these inputs.
+    """
+
+    network: str = "xception_fusion"
+    extractor: str = "xception_half"
+    extractor_weights: str | None = None
+    embedding: str = "pooled"
+    embedding_size: int | None = None
+    fusion: str = "multiscale"
+    head: str = "distribution"
+    encoder: tuple[tuple[int, int], ...] = ((32, 2), (64, 2), (128, 2), (256, 2))
+    fusion_filters: int = 256
+    decoder: tuple[tuple[int, int], ...] = ((256, 2), (160, 2), (96, 2))
+    batch_normalization: bool = True
+    mask: bool = False
+    hints: bool = False
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
+        """The config of JSON `values`; raises ValueError naming any unknown entry."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown network settings {unknown}; known are {sorted(known)}")
+        pairs = {k: tuple(map(tuple, values[k])) for k in ("encoder", "decoder") if k in values}
+        return cls(**{**values, **pairs})
+
+
+KOALARIZATION = NetworkConfig(
+    extractor="xception",
+    extractor_weights="imagenet",
+    embedding="classes",
+    embedding_size=299,
+    fusion="global",
+    head="regression",
+    encoder=((64, 2), (128, 1), (128, 2), (256, 1), (256, 2), (512, 1), (512, 1), (256, 1)),
+    fusion_filters=256,
+    decoder=((128, 1), (64, 2), (32, 1)),
+    batch_normalization=False,
+)
+"""The exact layout of Deep Koalarization [1], with Xception as its extractor."""
+
+TINY = NetworkConfig(
+    encoder=((8, 2), (8, 2), (16, 2), (16, 2)), fusion_filters=16, decoder=((16, 1), (8, 1), (8, 1))
+)
+"""For tests and smoke runs: all the parts, few filters (the extractor stays whole)."""
+
+PRESETS: dict[str, NetworkConfig] = {
+    "xception_fusion": NetworkConfig(),
+    "koalarization": KOALARIZATION,
+}
+
+
+# --------------------------------------------------------------------------- shared parts
+
+
+def network_stride(config: NetworkConfig) -> int:
+    """The number of pixels that height and width of the inputs must be multiples of."""
+    return max(math.prod(stride for _, stride in config.encoder), LOGITS_STRIDE)
+
+
+def pad_to_multiple(x: Tensor, multiple: int) -> Tensor:
+    """Pads (B, H, W, C) at bottom and right, repeating the edge, to a multiple in H and W."""
+    height, width = x.shape[1:3]
+    bottom, right = -height % multiple, -width % multiple
+    rows = ops.minimum(ops.arange(height + bottom), height - 1)
+    columns = ops.minimum(ops.arange(width + right), width - 1)
+    return ops.take(ops.take(x, rows, axis=1), columns, axis=2)
+
+
+def crop_to_size(x: Tensor, height: int, width: int) -> Tensor:
+    """Undoes `pad_to_multiple`: the top left (height, width) of (B, H, W, C)."""
+    return x[:, :height, :width]
+
+
+@keras.saving.register_keras_serializable("colorizer")
+class ResizeLike(layers.Layer):
+    """Resizes the first of two feature maps, bilinearly, to the size of the second.
+
+    An extractor with unpadded convolutions has maps a pixel or two short of its stride.
+    """
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        x, reference = inputs
+        if None not in x.shape[1:3] and x.shape[1:3] == reference.shape[1:3]:
+            return x
+        return ops.cast(ops.image.resize(x, ops.shape(reference)[1:3]), x.dtype)
+
+    def compute_output_shape(self, input_shape: Sequence[tuple]) -> tuple:
+        x, reference = input_shape
+        return (*reference[:3], x[3])
+
+
+def _convolution(
+    x: Tensor,
+    filters: int,
+    *,
+    name: str,
+    normalized: bool,
+    kernel: int = 3,
+    stride: int = 1,
+    conditions: Mapping[str, Tensor] = MappingProxyType({}),
+) -> Tensor:
+    """Convolution, batch normalisation where asked, ReLU.
+
+    Each of the conditions (mask, hints) has a kernel of its own, added before the
+    normalisation and zero at first: a network trained without a condition starts, once
+    it is switched on, from exactly what it was.
+    """
+    shape = {"filters": filters, "kernel_size": kernel, "strides": stride, "padding": "same"}
+    x = layers.Conv2D(
+        **shape, use_bias=not normalized, kernel_initializer="he_normal", name=name
+    )(x)
+    for condition, value in conditions.items():
+        part = layers.Conv2D(
+            **shape, use_bias=False, kernel_initializer="zeros", name=f"{name}_{condition}"
+        )
+        x = layers.Add(name=f"{name}_{condition}_add")([x, part(value)])
+    if normalized:
+        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _upsample(x: Tensor, *, name: str) -> Tensor:
+    return layers.UpSampling2D(2, interpolation="nearest", name=name)(x)
+
+
+# ---------------------------------------------------------------------- feature extractors
+
+
+def xception(*, width: float = 1.0, name: str = "xception_features") -> keras.Model:
+    """Xception without its top [2]: (B, H, W, 3) in [-1, 1] → (B, H / 32, W / 32, 2048 · width).
+
+    With `width=1.0` it has exactly the layers and shapes of `keras.applications.Xception`;
+    the widths of all others are scaled.
+    """
+
+    def separable(x: Tensor, filters: int, name: str) -> Tensor:
+        x = layers.SeparableConv2D(
+            round(filters * width), 3, padding="same", use_bias=False, name=name
+        )(x)
+        return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+    def shortcut(x: Tensor, filters: int, name: str) -> Tensor:
+        x = layers.Conv2D(
+            round(filters * width), 1, strides=2, padding="same", use_bias=False, name=name
+        )(x)
+        return layers.BatchNormalization(name=f"{name}_bn")(x)
+
+    def entry(x: Tensor, filters: tuple[int, int], block: str, *, activate_first: bool) -> Tensor:
+        residual = shortcut(x, filters[1], f"{block}_shortcut")
+        for i, count in enumerate(filters, start=1):
+            if i > 1 or activate_first:
+                x = layers.ReLU(name=f"{block}_sepconv{i}_act")(x)
+            x = separable(x, count, f"{block}_sepconv{i}")
+        x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{block}_pool")(x)
+        return layers.Add(name=f"{block}_add")([x, residual])
+
+    image = x = keras.Input((None, None, 3), name="image")
+    for i, (count, stride) in enumerate([(32, 2), (64, 1)], start=1):
+        x = layers.Conv2D(
+            round(count * width), 3, strides=stride, use_bias=False, name=f"block1_conv{i}"
+        )(x)
+        x = layers.BatchNormalization(name=f"block1_conv{i}_bn")(x)
+        x = layers.ReLU(name=f"block1_conv{i}_act")(x)
+
+    for number, count in enumerate([128, 256, 728], start=2):
+        x = entry(x, (count, count), f"block{number}", activate_first=number > 2)
+    for number in range(5, 13):
+        residual = x
+        for i in range(1, 4):
+            x = layers.ReLU(name=f"block{number}_sepconv{i}_act")(x)
+            x = separable(x, 728, f"block{number}_sepconv{i}")
+        x = layers.Add(name=f"block{number}_add")([x, residual])
+    x = entry(x, (728, 1024), "block13", activate_first=True)
+    for i, count in enumerate([1536, 2048], start=1):
+        x = separable(x, count, f"block14_sepconv{i}")
+        x = layers.ReLU(name=f"block14_sepconv{i}_act")(x)
+    return keras.Model(image, x, name=name)
+
+
+def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor], Tensor]]:
+    """A frozen extractor of `keras.applications` and the preprocessing it was trained with."""
+    builder_name = "Xception" if config.extractor == "xception" else config.extractor
+    builder = getattr(keras.applications, builder_name, None)
+    if not callable(builder):
+        known = sorted(n for n in dir(keras.applications) if n[0].isupper())
+        raise ValueError(
+            f"extractor must be 'xception', 'xception_half' or one of {known}. "
+            f"Received: {config.extractor!r}"
+        )
+    weights = config.extractor_weights
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise ValueError(f"extractor_weights: no such file {weights!r}; expected a .weights.h5")
+    top = config.embedding == "classes"
+    arguments: dict[str, Any] = {"weights": weights, "include_top": top}
+    if top:
+        # "The last layer before the softmax" [1].
+        arguments["classifier_activation"] = None
+    else:
+        arguments["input_shape"] = (None, None, 3)
+    model = builder(**arguments)
+    model.trainable = False
+    for module in vars(keras.applications).values():
+        if getattr(module, builder_name, None) is builder:
+            return model, module.preprocess_input
+    raise ValueError(f"extractor {config.extractor!r} has no preprocess_input in Keras")
+
+
+def _feature_maps(extractor: keras.Model, strides: Sequence[int]) -> list[Tensor]:
+    """The extractor's last feature map at each stride, found by probing with a known size."""
+    probe = 320
+    maps: dict[int, Tensor] = {}
+    for layer in extractor.layers if strides else []:
+        if isinstance(layer, layers.InputLayer) or len(layer.output.shape) != 4:
+            continue
+        probing = keras.Model(extractor.input, layer.output)
+        height = probing.compute_output_shape((1, probe, probe, 3))[1]
+        for stride in strides:
+            # Unpadded convolutions leave maps a pixel short.
+            if probe // stride - 1 <= height <= probe // stride:
+                maps[stride] = layer.output
+    if missing := set(strides) - set(maps):
+        raise ValueError(f"extractor {extractor.name!r} has no feature maps at strides {missing}")
+    return [maps[stride] for stride in strides]
+
+
+def _extract(
+    luminance: Tensor, config: NetworkConfig, strides: Sequence[int]
+) -> tuple[Tensor, list[Tensor]]:
+    """The embedding (B, D) of the luminance, and its feature maps at `strides`."""
+    if config.embedding_size is not None:
+        size = config.embedding_size
+        luminance = layers.Resizing(size, size, name="extractor_resize")(luminance)
+    image = layers.Concatenate(name="extractor_gray_rgb")([luminance] * 3)
+    if config.extractor == "xception_half":
+        extractor, frozen = xception(width=0.5), {}
+    else:
+        extractor, preprocess = _application(config)
+        image = preprocess((image + 1) * 127.5)  # Keras's preprocessing takes 0..255
+        frozen = {"training": False}
+    maps = _feature_maps(extractor, strides)
+    features = keras.Model(
+        extractor.input,
+        {"embedding": extractor.output, **{f"stride{s}": m for s, m in zip(strides, maps, strict=True)}},
+        name="extractor",
+    )
+    features.trainable = extractor.trainable
+    outputs = features(image, **frozen)
+    embedding = outputs["embedding"]
+    if len(embedding.shape) == 4:
+        embedding = layers.GlobalAveragePooling2D(name="extractor_pool")(embedding)
+    return embedding, [outputs[f"stride{stride}"] for stride in strides]
+
+
+# ----------------------------------------------------------------------------- the network
+
+
+def _encode(inputs: dict[str, Tensor], config: NetworkConfig) -> dict[int, Tensor]:
+    """The encoder's last output at each stride; mask and hints enter its first layer."""
+    conditions = {name: inputs[name] for name in ("mask", "hints") if name in inputs}
+    outputs, reached, x = {}, 1, inputs["luminance"]
+    for i, (filters, stride) in enumerate(config.encoder, start=1):
+        x = _convolution(
+            x,
+            filters,
+            stride=stride,
+            name=f"encoder_conv{i}",
+            normalized=config.batch_normalization,
+            conditions=conditions if i == 1 else {},
+        )
+        reached *= stride
+        outputs[reached] = x
+    return outputs
+
+
+def _fuse(x: Tensor, embedding: Tensor, config: NetworkConfig) -> Tensor:
+    """Tile the embedding, concatenate, mix with a 1×1 convolution [1, section 2.2].
+
+    A 1×1 convolution of a concatenation is the sum of one of each part, and that of a
+    constant map is constant: computed once instead of at every pixel, the same function.
+    """
+    filters = config.fusion_filters
+    mixed = layers.Conv2D(filters, 1, name="fusion_conv")(x)
+    tiled = layers.Dense(filters, use_bias=False, name="fusion_embedding")(embedding)
+    tiled = layers.Reshape((1, 1, filters), name="fusion_tile")(tiled)
+    return layers.ReLU(name="fusion_relu")(layers.Add(name="fusion_add")([mixed, tiled]))
+
+
+def _residual_stage(x: Tensor, filters: int, convolutions: int, *, name: str) -> Tensor:
+    """A 1×1 convolution to `filters`, then convolutions around a skip."""
+    x = skip = _convolution(x, filters, kernel=1, name=f"{name}_join", normalized=True)
+    for i in range(1, convolutions + 1):
+        x = _convolution(x, filters, name=f"{name}_conv{i}", normalized=True)
+    return layers.Add(name=f"{name}_add")([x, skip])
+
+
+def _decode(
+    x: Tensor, skips: dict[int, list[Tensor]], stride: int, config: NetworkConfig
+) -> tuple[Tensor, int]:
+    """The decoder's output and its stride."""
+    for i, (filters, convolutions) in enumerate(config.decoder, start=1):
+        name = f"decoder_stage{i}"
+        if i > 1:
+            x, stride = _upsample(x, name=f"{name}_up"), stride // 2
+        if config.fusion == "multiscale":
+            joined = [
+                ResizeLike(name=f"{name}_map{j}")([skip, x]) for j, skip in enumerate(skips[stride])
+            ]
+            x = layers.Concatenate(name=f"{name}_concat")([x, *joined])
+            x = _residual_stage(x, filters, convolutions, name=name)
+        else:
+            for j in range(1, convolutions + 1):
+                x = _convolution(
+                    x, filters, name=f"{name}_conv{j}", normalized=config.batch_normalization
+                )
+    return x, stride
+
+
+def _head(x: Tensor, stride: int, config: NetworkConfig) -> dict[str, Tensor]:
+    """Colours from the decoder's features; float32 under any dtype policy."""
+    if config.head == "distribution":
+        if stride != LOGITS_STRIDE:
+            raise ValueError(
+                f"decoder must end at stride {LOGITS_STRIDE} for head 'distribution'. "
+                f"Received: decoder ending at stride {stride}"
+            )
+        logits = layers.Conv2D(len(AB_BINS), 1, dtype="float32", name="ab_logits")(x)
+        return {"ab_logits": logits}
+    ab = layers.Conv2D(
+        2, 3, padding="same", activation="tanh", dtype="float32", name="ab_head"
+    )(x)
+    up = layers.UpSampling2D(stride, interpolation="bilinear", dtype="float32", name="ab")
+    return {"ab": up(ab)}
+
+
+def _xception_fusion(config: NetworkConfig, *, embedding_input: bool) -> keras.Model:
+    channels = {"luminance": 1, "mask": 1 if config.mask else 0, "hints": 3 if config.hints else 0}
+    inputs = {n: keras.Input((None, None, c), name=n) for n, c in channels.items() if c}
+    encoded = _encode(inputs, config)
+    stride = max(encoded)
+    wanted = (
+        [stride >> i for i in range(len(config.decoder))] if config.fusion == "multiscale" else []
+    )
+    if embedding_input:
+        size = embedding_extractor(config).output_shape[-1]
+        inputs["embedding"] = embedding = keras.Input((size,), name="embedding")
+        maps: list[Tensor] = []
+    else:
+        embedding, maps = _extract(inputs["luminance"], config, wanted)
+    skips = {s: [m, encoded[s]] for s, m in zip(wanted, maps, strict=True)}
+    x = _fuse(encoded[stride], embedding, config)
+    x, stride = _decode(x, skips, stride, config)
+    return keras.Model(inputs, _head(x, stride, config), name=config.network)
+
+
+def embedding_extractor(config: NetworkConfig) -> keras.Model:
+    """The frozen part of a network with global fusion: luminance → embedding (B, D).
+
+    Raises:
+        ValueError: the config's extractor is trained, or its feature maps are needed too.
+    """
+    if config.fusion != "global" or config.extractor == "xception_half":
+        raise ValueError(
+            "embeddings can be computed beforehand only with fusion 'global' and a frozen "
+            f"extractor. Received: fusion {config.fusion!r}, extractor {config.extractor!r}"
+        )
+    luminance = keras.Input((None, None, 1), name="luminance")
+    embedding, _ = _extract(luminance, config, [])
+    return keras.Model(luminance, embedding, name=f"{config.extractor}_embedding")
+
+
+NETWORKS: dict[str, Callable[..., keras.Model]] = {"xception_fusion": _xception_fusion}
+
+
+def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> keras.Model:
+    """Builds the network of a config.
+
+    Args:
+        config: what to build.
+        embedding_input: leave the extractor out and take its `embedding` as an input, for
+            training on embeddings that were computed once.
+
+    Returns:
+        A functional model of named inputs and outputs (see the module's conventions).
+
+    Raises:
+        ValueError: a setting is not one of those known, or two do not go together.
+    """
+    for field, known in (("network", NETWORKS), ("fusion", FUSIONS), ("head", HEADS)):
+        if (received := getattr(config, field)) not in known:
+            raise ValueError(f"{field} must be one of {sorted(known)}. Received: {received!r}")
+    return NETWORKS[config.network](config, embedding_input=embedding_input)
+
+
+def predicted_ab(
+    outputs: dict[str, Tensor], class_weights: Tensor, *, temperature: float, correction: float
+) -> Tensor:
+    """The colours that a network's outputs stand for, whichever head it has.
+
+    Args:
+        outputs: what the network returned.
+        class_weights: (313,) the weights it was trained with; unused by a regression head.
+        temperature, correction: T and β of `color.annealed_mean`.
+
+    Returns:
+        (B, h, w, 2) ab in Lab units, at the resolution of the network's output.
+    """
+    if "ab" in outputs:
+        return ops.cast(outputs["ab"], "float32") * AB_SCALE
+    return annealed_mean(
+        outputs["ab_logits"], class_weights, temperature=temperature, correction=correction
+    )

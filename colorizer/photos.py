@@ -1,0 +1,683 @@
+"""Photographs on disk: read and written without losing anything that colouring does not change.
+
+Reading gives the *samples* of a photograph as an array, upright and with the tone curve of sRGB,
+and everything else that the file says about it (alpha, EXIF, ICC profile, resolution) as it
+stands, so that `write_photo` can put it into the coloured file. The conventions:
+
+* **Depth.** 8-bit files give uint8, deeper ones uint16, exactly (9 to 15 bits are stretched to 16).
+  Pillow cuts 16-bit colour to 8 bits, so such files go through imagecodecs (PNG) and tifffile.
+  Floats are read as samples from 0 to 1; any other range, and 32-bit integers, are refused,
+  because the file does not say which value is white.
+* **Colour.** Palette and YCbCr become RGB. CMYK and Lab become sRGB, CMYK through its ICC profile
+  if there is one. An RGB profile is kept and describes the output too; a gray one cannot
+  describe a colour photograph, so the samples are converted to sRGB (in their own depth).
+* **Orientation** is applied and its tag set to 1. EXIF is patched, never re-encoded, so that
+  maker notes, whose offsets nobody knows, stay valid; the link to the embedded thumbnail, which
+  would show the old picture, is cut. Only TIFF, which scatters EXIF over the file, is re-encoded.
+* **What a format cannot hold**: JPEG and BMP have no alpha (Pillow's 32-bit BMP is read back
+  without it), so `write_photo` refuses a photograph that is not opaque. JPEG, WebP and BMP are
+  rounded to 8 bits. BMP drops EXIF and gets sRGB samples in place of an ICC profile. XMP is not
+  kept, nor is it asked for the orientation.
+
+References: TIFF 6.0 (Adobe, 1992), PNG third edition (W3C, 2025), EXIF 3.0 (CIPA DC-008, 2023).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import glob
+import io
+import itertools
+import logging
+import os
+import struct
+import threading
+import uuid
+import warnings
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+
+MAX_PIXELS = 400_000_000
+"""Larger photographs are refused from their header: a bomb of a few kilobytes, not a scan."""
+
+_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WEBP",
+    ".bmp": "BMP",
+}
+SUFFIXES = frozenset(_FORMATS)
+"""The suffixes, in lower case, of the files that count as photographs in a folder."""
+
+_EXPECTED = "expected a JPEG, PNG, TIFF, WebP or BMP photograph"
+_SIDE_LIMITS = {"JPEG": 65_500, "WEBP": 16_383}  # libjpeg's JPEG_MAX_DIMENSION, WEBP_MAX_DIMENSION
+_JPEG_EXIF_LIMIT = 65_527  # an APP1 segment: 65535 less its length field and the name "Exif\0\0"
+_ZLIB_LEVEL = 4  # measured on photographs: half the time of the default 6 for 10% more bytes
+_STRIP_ROWS = 64
+_METRES_PER_INCH = 0.0254
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_NO_EXIF = b"II*\0\x08\0\0\0" + bytes(6)  # a header and an IFD without entries
+_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _ICC_TAG = 274, 0x8769, 0x8825, 0xA005, 34675
+# The tags of a TIFF's main IFD that speak of the photograph rather than of the layout of its
+# samples: description, make, model, software, date, artist, host, rating, copyright, Windows' XP*.
+_PORTABLE_TAGS = {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096)}
+_TIFF_LETTERS = {3: "H", 4: "L", 5: "L", 7: "B"}  # short, long, rational (a pair), bytes
+_NOT_A_PHOTO = 0b101  # NewSubfileType: bit 0 a thumbnail of another page, bit 2 its mask
+
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
+    1: lambda array: array,
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
+    8: lambda array: np.rot90(array),
+}
+_DECODERS_LOCK = threading.Lock()
+
+
+class PhotoError(ValueError):
+    """A file that is not a photograph this package can read or write; the message is one line."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Photo:
+    """A photograph as read from a file, upright.
+
+    Attributes:
+        pixels: Shape (H, W) for gray or (H, W, 3) for RGB, uint8 or uint16, C-contiguous.
+        alpha: Opacity, shape (H, W), dtype of `pixels`; None if the file has no alpha.
+        exif: The EXIF block, beginning with its TIFF header; its orientation is 1.
+        icc_profile: The RGB profile that describes `pixels`; None means sRGB.
+        format: "JPEG", "PNG", "TIFF", "WEBP" or "BMP".
+        dpi: Horizontal and vertical resolution in dots per inch, if the file states it.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    exif: bytes | None = None
+    icc_profile: bytes | None = None
+    format: str
+    dpi: tuple[float, float] | None = None
+
+
+def read_photo(path: str | os.PathLike[str]) -> Photo:
+    """Read a photograph completely, whatever its suffix says it is.
+
+    Args:
+        path: A JPEG, PNG, TIFF, WebP or BMP file with one picture in it.
+
+    Returns:
+        The photograph, upright, and what its file says about it.
+
+    Raises:
+        PhotoError: If it does not exist, may not be read, is none of these formats, is damaged,
+            truncated, animated, larger than `MAX_PIXELS`, or of samples without a known white.
+    """
+    path = Path(path)
+    try:
+        if path.exists() and not path.is_file():
+            raise PhotoError(f"{'a folder' if path.is_dir() else 'not a file'}; {_EXPECTED}")
+        with path.open("rb") as file, _decoders_set_up():
+            return _decode(file)
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from error.__cause__
+    except UnidentifiedImageError as error:
+        reason = "unknown format, damaged header or no pixels"
+        raise PhotoError(f"{path}: {reason}; {_EXPECTED}") from error
+    # On damaged files decoders raise nearly anything: struct.error, KeyError, zlib.error, ...
+    except Exception as error:
+        if isinstance(error, OSError) and error.strerror:
+            raise PhotoError(f"{path}: {error.strerror}; {_EXPECTED}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PhotoError(f"{path}: damaged or truncated ({reason}); {_EXPECTED}") from error
+
+
+@contextlib.contextmanager
+def _decoders_set_up() -> Iterator[None]:
+    """Suspend what the decoders keep per process: a size limit, leniency, warnings, a log."""
+    log = logging.getLogger("tifffile")
+    with _DECODERS_LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, log.disabled
+        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, log.disabled = None, False, True
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, log.disabled = before
+
+
+def _decode(file: BinaryIO) -> Photo:
+    magic = file.read(4)
+    if not magic:
+        raise PhotoError(f"the file is empty (0 bytes); {_EXPECTED}")
+    if magic in _TIFF_MAGIC:
+        return _decode_tiff(file)
+    with Image.open(file, formats=["JPEG", "PNG", "WEBP", "BMP", "GIF"]) as image:
+        _check_size(*image.size)
+        # Phones store depth and gain maps as further pictures of a JPEG (MPO): not an animation.
+        frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+        _check_frames(frames)
+        if image.format == "GIF":
+            raise PhotoError(f"a GIF image; {_EXPECTED}")
+        image.load()  # first, for a PNG may put its EXIF behind the samples
+        info = image.info
+        icc: bytes | None = info.get("icc_profile")
+        file.seek(24)  # the bit depth in a PNG's IHDR
+        if image.format == "PNG" and file.read(1) == b"\x10":
+            import imagecodecs
+
+            file.seek(0)
+            samples: np.ndarray = imagecodecs.png_decode(file.read())
+        else:
+            samples, icc = _pillow_samples(image, icc)
+        orientation, exif = _reset_exif(info.get("exif"))
+        format_ = "JPEG" if image.format == "MPO" else str(image.format)
+        return _photo(samples, orientation, icc, info.get("dpi"), exif=exif, format=format_)
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < 1:
+        raise PhotoError(f"{width} x {height} pixels; expected at least 1 x 1")
+    if width * height > MAX_PIXELS:
+        limit = f"{MAX_PIXELS / 1e6:g} megapixels"
+        raise PhotoError(f"{width} x {height} pixels; expected at most {limit}")
+
+
+def _check_frames(frames: int) -> None:
+    if frames > 1:
+        raise PhotoError(f"an animation or document of {frames} frames; expected one picture")
+
+
+def _decode_tiff(file: BinaryIO) -> Photo:
+    import tifffile
+
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    with tifffile.TiffFile(file) as tif:
+        pages: list[Any] = list(tif.pages)
+        photos = [i for i, page in enumerate(pages) if not page.subfiletype & _NOT_A_PHOTO] or [0]
+        _check_frames(len(photos))
+        page = pages[photos[0]]
+        _check_size(page.imagewidth, page.imagelength)
+        # The decoders fill missing strips with zeros or warn; a photograph lacks nothing.
+        ends = map(int.__add__, page.dataoffsets, page.databytecounts)
+        if max(ends, default=size + 1) > size:
+            raise PhotoError(f"truncated ({size} bytes); expected a complete TIFF file")
+        exif, dpi = _tiff_exif(file, tif, page)
+        icc = page.tags.valueof(_ICC_TAG)
+        orientation = int(page.tags.valueof(_ORIENTATION, default=1))
+        if page.bitspersample > 8:
+            samples, icc = _tifffile_samples(page, icc)
+        else:
+            with Image.open(file, formats=["TIFF"]) as image:
+                image.seek(photos[0])
+                image.load()
+                samples, icc = _pillow_samples(image, icc)
+            # Pillow turns the samples of TIFF, and of nothing else, by itself.
+            dpi, orientation = _upright_dpi(dpi, orientation), 1
+        return _photo(samples, orientation, icc, dpi, exif=exif, format="TIFF")
+
+
+def _tiff_exif(
+    file: BinaryIO, tif: Any, page: Any
+) -> tuple[bytes | None, tuple[float, float] | None]:
+    """Gather the EXIF block and the resolution that a TIFF file keeps among its own tags."""
+    source, block = Image.Exif(), Image.Exif()
+    source.endian, source.bigtiff = tif.byteorder, tif.is_bigtiff
+    try:
+        source.load_from_fp(file, page.offset)
+        for tag in _PORTABLE_TAGS.intersection(source):
+            block[tag] = source[tag]
+        for tag in {_EXIF_IFD, _GPS_IFD}.intersection(source):
+            block[tag] = dict(source.get_ifd(tag))
+        if _INTEROP_IFD in block.get(_EXIF_IFD, {}):
+            block[_EXIF_IFD][_INTEROP_IFD] = source.get_ifd(_INTEROP_IFD)
+        exif = block.tobytes().removeprefix(b"Exif\0\0") if len(block) else None
+        unit = {2: 1, 3: 100 * _METRES_PER_INCH}.get(source.get(296, 2), 0)  # inch, cm, none
+        return exif, (float(source.get(282, 0)) * unit, float(source.get(283, 0)) * unit)
+    except Exception:  # Pillow's reader of EXIF raises nearly anything; the picture is still good
+        return None, None
+
+
+def _pillow_samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, bytes | None]:
+    """Samples (H, W[, 2 to 4]) of an image, alpha last, and the profile that describes them."""
+    if image.mode == "LAB":
+        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
+        return np.asarray(converted), None
+    if image.mode == "CMYK":
+        return _cmyk_to_rgb(np.asarray(image), icc), None
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    mode += "A" * image.has_transparency_data
+    return np.asarray(image if image.mode == mode else image.convert(mode)), icc
+
+
+def _tifffile_samples(page: Any, icc: bytes | None) -> tuple[np.ndarray, bytes | None]:
+    """As `_pillow_samples`, for a TIFF page of more than 8 bits."""
+    colours = {0: 1, 1: 1, 2: 3, 5: 4}.get(page.photometric)  # white is zero, gray, RGB, CMYK
+    if colours is None or page.axes not in ("YX", "YXS", "SYX"):
+        kind = getattr(page.photometric, "name", page.photometric)
+        raise PhotoError(f"{kind} samples of {page.bitspersample} bits; expected gray, RGB or CMYK")
+    samples = _to_uint16(page.asarray(), page.bitspersample)
+    if page.axes == "SYX":
+        samples = np.moveaxis(samples, 0, 2)
+    samples = samples.reshape(*samples.shape[:2], -1)
+    colour, extra = samples[..., :colours], samples[..., colours : colours + 1]
+    if page.photometric == 0:
+        colour = 65535 - colour
+    if page.photometric == 5:
+        colour, icc = _cmyk_to_rgb(colour, icc), None
+    # ExtraSamples: 0 something unknown, 1 alpha that the colour is multiplied by, 2 alpha
+    meaning = (page.extrasamples or (2,))[0]
+    if not extra.size or meaning == 0:
+        return colour, icc
+    if meaning == 1:
+        colour = np.minimum(np.rint(colour * (65535 / np.maximum(extra, 1))), 65535)
+    return np.concatenate([colour.astype(np.uint16), extra], axis=2), icc
+
+
+def _to_uint16(samples: np.ndarray, bits: int) -> np.ndarray:
+    if samples.dtype.kind == "f":
+        low, high = float(samples.min()), float(samples.max())
+        if not (low >= 0 and high <= 1):  # this way round, NaN is refused too
+            raise PhotoError(f"float samples from {low:g} to {high:g}; expected 0 to 1")
+        return np.rint(samples.astype(np.float32) * 65535).astype(np.uint16)
+    if samples.dtype != np.uint16:
+        raise PhotoError(f"{samples.dtype} samples; expected unsigned ones of up to 16 bits")
+    if bits == 16:
+        return samples
+    white = 2**bits - 1
+    return ((samples.astype(np.uint32) * 65535 + white // 2) // white).astype(np.uint16)
+
+
+def _cmyk_to_rgb(cmyk: np.ndarray, icc: bytes | None) -> np.ndarray:
+    if icc and _colour_space(icc) == b"CMYK":
+        with contextlib.suppress(RuntimeError):  # a damaged profile: as if there were none
+            return _to_srgb(cmyk, icc, "cmyk")
+    white = int(np.iinfo(cmyk.dtype).max)
+    rgb = white - cmyk[..., :3]
+    light = (white - cmyk[..., 3]).astype(np.uint32)  # 65535² just fits
+    for channel in range(3):  # one by one, for uint32 doubles or quadruples the memory
+        rgb[..., channel] = (rgb[..., channel] * light + white // 2) // white
+    return rgb
+
+
+def _colour_space(icc: bytes | None) -> bytes:
+    """The colour space in a profile's header, such as b"GRAY"; b"" if it is no ICC profile."""
+    return icc[16:20] if icc and icc[36:40] == b"acsp" else b""
+
+
+@functools.cache
+def _srgb_profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def _to_srgb(samples: np.ndarray, icc: bytes, colorspace: str) -> np.ndarray:
+    """Convert to sRGB of the same depth; ImageCms would give 8 bits. RuntimeError if it cannot."""
+    import imagecodecs
+
+    converted: np.ndarray = imagecodecs.cms_transform(
+        np.ascontiguousarray(samples),
+        icc,
+        _srgb_profile(),
+        colorspace=colorspace,
+        outcolorspace="rgb",
+        # lcms's shortcut is off by half a gray level near black; of a ramp, exactness is cheap
+        flags=imagecodecs.CMS.FLAGS.NOOPTIMIZE if colorspace == "gray" else None,
+    )
+    return converted
+
+
+def _photo(
+    samples: np.ndarray,
+    orientation: int,
+    icc: bytes | None,
+    dpi: tuple[float, float] | None,
+    **rest: Any,
+) -> Photo:
+    """Split off alpha, resolve a gray profile and turn the photograph upright."""
+    samples = samples.reshape(*samples.shape[:2], -1)
+    channels = samples.shape[2]
+    alpha = samples[..., -1] if channels in (2, 4) else None
+    pixels = samples[..., :3] if channels > 2 else samples[..., 0]
+    if icc and pixels.ndim == 2 and _colour_space(icc) == b"GRAY":
+        with contextlib.suppress(RuntimeError):  # a damaged profile: as if there were none
+            ramp = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)
+            pixels = _to_srgb(ramp[None], icc, "gray")[0, :, 1][pixels]
+    turn = _TURNS.get(orientation, _TURNS[1])
+    return Photo(
+        pixels=np.ascontiguousarray(turn(pixels)),
+        alpha=None if alpha is None else np.ascontiguousarray(turn(alpha)),
+        icc_profile=icc if _colour_space(icc) == b"RGB " else None,
+        dpi=_upright_dpi(dpi, orientation),
+        **rest,
+    )
+
+
+def _upright_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, float] | None:
+    if dpi is None or not min(dpi) > 0:  # this way round, NaN is none too
+        return None
+    horizontal, vertical = dpi[::-1] if orientation in (5, 6, 7, 8) else dpi
+    return float(horizontal), float(vertical)
+
+
+def _exif_entries(exif: bytearray) -> tuple[Literal["<", ">"], dict[int, int], int]:
+    """Byte order, tag → position of the main IFD's entries, position of the link to the next."""
+    orders: dict[bytes, Literal["<", ">"]] = {b"II*\0": "<", b"MM\0*": ">"}
+    order = orders[bytes(exif[:4])]
+    (start,) = struct.unpack_from(f"{order}L", exif, 4)
+    (count,) = struct.unpack_from(f"{order}H", exif, start)
+    end = start + 2 + 12 * count
+    tags = {struct.unpack_from(f"{order}H", exif, at)[0]: at for at in range(start + 2, end, 12)}
+    return order, tags, end
+
+
+def _reset_exif(exif: bytes | None) -> tuple[int, bytes | None]:
+    """Take the orientation out of an EXIF block, and cut off its thumbnail (the next IFD)."""
+    block = bytearray((exif or b"").removeprefix(b"Exif\0\0"))
+    orientation = 1
+    try:
+        order, tags, link = _exif_entries(block)
+        struct.pack_into(f"{order}L", block, link, 0)
+        if _ORIENTATION in tags:
+            at = tags[_ORIENTATION] + 8
+            (orientation,) = struct.unpack_from(f"{order}H", block, at)
+            struct.pack_into(f"{order}H", block, at, 1)
+    except (KeyError, struct.error):  # none, or damaged: no viewer will read an orientation there
+        return 1, None
+    return orientation, bytes(block)
+
+
+def write_photo(
+    path: str | os.PathLike[str],
+    pixels: np.ndarray,
+    *,
+    like: Photo | None = None,
+    quality: int = 95,
+    overwrite: bool = False,
+) -> None:
+    """Write a photograph; the file appears complete or not at all.
+
+    The suffix of `path` gives the format. PNG and TIFF keep every bit; JPEG (4:4:4), WebP and BMP
+    are rounded to 8 bits. BMP drops EXIF and is converted to sRGB.
+
+    Args:
+        path: The file, ending in one of `SUFFIXES`, in a folder that exists.
+        pixels: Shape (H, W, 3), RGB, uint8 or uint16.
+        like: The photograph whose alpha, EXIF, ICC profile and resolution are taken over.
+        quality: Of JPEG and WebP, 1 to 100.
+        overwrite: Replace `path` if it exists.
+
+    Raises:
+        PhotoError: If the suffix is unknown, or the format cannot hold that many pixels a side,
+            that much EXIF, or alpha that is not opaque throughout.
+        ValueError: If an argument has the wrong shape, dtype or range.
+        FileExistsError: If `path` exists and `overwrite` is false.
+        OSError: If the folder is missing, not writable, or the disk is full.
+    """
+    path = Path(path)
+    format_ = _FORMATS.get(path.suffix.lower())
+    if format_ is None:
+        raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {_suffixes()}")
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(
+            f"pixels: {pixels.dtype} of shape {pixels.shape}; expected uint8 or uint16, (H, W, 3)"
+        )
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality: {quality}; expected 1 to 100")
+    if not overwrite and os.path.lexists(path):  # early, to save the encoding
+        raise _exists(path)
+    like = like or Photo(pixels=pixels, format=format_)
+    try:
+        data = _encode(pixels, like, format_, quality)
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from None
+    _publish(data, path, overwrite)
+
+
+def _suffixes() -> str:
+    return " ".join(_FORMATS)
+
+
+def _exists(path: Path) -> FileExistsError:
+    return FileExistsError(f"{path}: exists already; overwrite=True (--overwrite) replaces it")
+
+
+def _publish(data: bytes | bytearray, path: Path, overwrite: bool) -> None:
+    """Write under a hidden name beside `path`, then rename: nobody ever sees half a file."""
+    temporary = path.with_name(f".colorizer-{uuid.uuid4().hex}.tmp")
+    claimed = False
+    try:
+        with temporary.open("xb") as file:  # unlike tempfile's, of the usual permissions
+            file.write(data)
+        if not overwrite:
+            # An empty file claims the name, and the rename replaces it. Unlike a hard link this
+            # works on every file system, and unlike a look beforehand it is free of races.
+            try:
+                path.open("xb").close()
+            except FileExistsError:
+                raise _exists(path) from None
+            claimed = True
+        os.replace(temporary, path)
+    except BaseException as error:  # Ctrl-C too must not leave anything behind
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if claimed:
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno:  # name the file that the user named
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _encode(pixels: np.ndarray, like: Photo, format_: str, quality: int) -> bytes | bytearray:
+    """Encode in memory, so that a full disk is met by a plain write and reported as such."""
+    if max(pixels.shape) > _SIDE_LIMITS.get(format_, max(pixels.shape)):
+        size = f"{pixels.shape[1]} x {pixels.shape[0]} pixels"
+        raise PhotoError(f"{size}; expected at most {_SIDE_LIMITS[format_]} a side in {format_}")
+    deep = format_ in ("PNG", "TIFF") and pixels.dtype == np.uint16
+    samples = _with_alpha(_to_depth(pixels, deep=deep), like.alpha, format_)
+    if format_ == "PNG":
+        return _encode_png(samples, like)
+    if format_ == "TIFF":
+        return _encode_tiff(samples, like)
+    icc, exif = like.icc_profile, like.exif
+    if format_ == "BMP" and icc:
+        with contextlib.suppress(RuntimeError):  # a damaged profile: as if there were none
+            samples = _to_srgb(samples, icc, "rgb")
+    options: dict[str, Any] = {"icc_profile": icc, "quality": quality}
+    if format_ == "JPEG" and exif and len(exif) > _JPEG_EXIF_LIMIT:
+        raise PhotoError(f"{len(exif)} bytes of EXIF; expected at most {_JPEG_EXIF_LIMIT} in JPEG")
+    if exif and format_ != "BMP":
+        options["exif"] = b"Exif\0\0" * (format_ == "JPEG") + exif
+    if like.dpi:
+        options["dpi"] = like.dpi
+    if format_ == "JPEG":
+        options["subsampling"] = 0  # 4:4:4: the colour edges are what this package makes
+    if format_ == "WEBP":
+        # WebP always halves the chroma; sharp YUV keeps its edges. exact: colour under alpha 0
+        options |= {"use_sharp_yuv": True, "exact": True}
+    buffer = io.BytesIO()
+    Image.fromarray(samples).save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def _to_depth(samples: np.ndarray, *, deep: bool) -> np.ndarray:
+    if deep == (samples.dtype == np.uint16):
+        return samples
+    if deep:
+        return samples.astype(np.uint16) * np.uint16(257)
+    return ((samples.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def _with_alpha(samples: np.ndarray, alpha: np.ndarray | None, format_: str) -> np.ndarray:
+    if alpha is None:
+        return samples
+    if alpha.shape != samples.shape[:2]:
+        raise ValueError(f"like.alpha: shape {alpha.shape}; expected {samples.shape[:2]} of pixels")
+    if format_ in ("PNG", "TIFF", "WEBP"):
+        return np.dstack([samples, _to_depth(alpha, deep=samples.dtype == np.uint16)])
+    if (alpha < np.iinfo(alpha.dtype).max).any():
+        raise PhotoError(f"{format_} cannot hold transparency; expected .png, .tif or .webp")
+    return samples
+
+
+def _encode_png(samples: np.ndarray, like: Photo) -> bytes:
+    import imagecodecs
+
+    png = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=_ZLIB_LEVEL))
+    chunks = b""
+    if like.icc_profile:
+        chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(like.icc_profile))
+    if like.dpi:
+        per_metre = (round(dpi / _METRES_PER_INCH) for dpi in like.dpi)
+        chunks += _png_chunk(b"pHYs", struct.pack(">LLB", *per_metre, 1))
+    if like.exif:
+        chunks += _png_chunk(b"eXIf", like.exif)
+    header = 33  # the signature (8 bytes) and IHDR (25), which has to come first
+    return png[:header] + chunks + png[header:]
+
+
+def _png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
+
+
+def _encode_tiff(samples: np.ndarray, like: Photo) -> bytearray:
+    """Build a deflated TIFF around the EXIF block, which neither Pillow nor tifffile can keep.
+
+    The block, itself a TIFF file without a picture, comes first: its offsets count from the
+    beginning of the file, so that all of it stays valid. Then follow the strips and a new main
+    IFD, which takes over the entries about the photograph.
+    """
+    out = bytearray(like.exif or _NO_EXIF)
+    order, tags, _ = _exif_entries(out)
+    kept = (_PORTABLE_TAGS | {_EXIF_IFD, _GPS_IFD}).intersection(tags)
+    entries = {tag: bytes(out[tags[tag] : tags[tag] + 12]) for tag in kept}
+    offsets, counts = [], []
+    for top in range(0, samples.shape[0], _STRIP_ROWS):
+        difference = samples[top : top + _STRIP_ROWS].copy()
+        difference[:, 1:] -= samples[top : top + _STRIP_ROWS, :-1]
+        ordered = difference.astype(difference.dtype.newbyteorder(order))
+        data = zlib.compress(ordered.tobytes(), _ZLIB_LEVEL)
+        offsets.append(_append(out, data))
+        counts.append(len(data))
+    for tag, (kind, values) in _tiff_fields(samples, like, offsets, counts).items():
+        packed = struct.pack(f"{order}{len(values)}{_TIFF_LETTERS[kind]}", *values)
+        if len(packed) > 4:
+            packed = struct.pack(f"{order}L", _append(out, packed))
+        count = len(values) // 2 if kind == 5 else len(values)
+        entries[tag] = struct.pack(f"{order}HHL", tag, kind, count) + packed.ljust(4, b"\0")
+    ifd = b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
+    start = _append(out, struct.pack(f"{order}H", len(entries)) + ifd)
+    struct.pack_into(f"{order}L", out, 4, start)
+    return out
+
+
+def _append(out: bytearray, data: bytes) -> int:
+    """Append at the next even offset, as TIFF asks for, and return that offset."""
+    out += bytes(len(out) % 2)
+    out += data
+    return len(out) - len(data)
+
+
+def _tiff_fields(
+    samples: np.ndarray, like: Photo, offsets: Sequence[int], counts: Sequence[int]
+) -> dict[int, tuple[int, Sequence[int]]]:
+    """Tag → type (see `_TIFF_LETTERS`) and values of all that describes the samples."""
+    height, width, channels = samples.shape
+    fields: dict[int, tuple[int, Sequence[int]]] = {
+        256: (4, [width]),
+        257: (4, [height]),
+        258: (3, [8 * samples.itemsize] * channels),
+        259: (3, [8]),  # deflate
+        262: (3, [2]),  # RGB
+        273: (4, offsets),
+        _ORIENTATION: (3, [1]),
+        277: (3, [channels]),
+        278: (4, [_STRIP_ROWS]),
+        279: (4, counts),
+        284: (3, [1]),  # the channels of a pixel side by side
+        317: (3, [2]),  # each sample as the difference from its left neighbour
+    }
+    if channels == 4:
+        fields[338] = (3, [2])  # alpha that the colour is not multiplied by
+    if like.icc_profile:
+        fields[_ICC_TAG] = (7, like.icc_profile)
+    if like.dpi:
+        horizontal, vertical = (round(dpi * 1000) for dpi in like.dpi)
+        fields |= {282: (5, [horizontal, 1000]), 283: (5, [vertical, 1000]), 296: (3, [2])}
+    return fields
+
+
+def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
+    """Find the photographs that files, folders and glob patterns name.
+
+    A folder stands for all the files in it, at any depth, that end in one of `SUFFIXES`, sorted;
+    hidden ones are left out. A pattern (`**` for any depth), which the Windows shell does not
+    expand, stands for what it matches of these. A file is taken whatever its suffix. What is
+    named twice comes once.
+
+    Args:
+        arguments: Names as a user types them.
+
+    Returns:
+        Pairs (path, path below the output folder): of a file its name, in a folder the path from
+        there, of a pattern the path from its last folder without a wildcard.
+
+    Raises:
+        PhotoError: If a name does not exist or may not be read, or stands for no photograph.
+    """
+    found: dict[str, tuple[Path, Path]] = {}
+    for argument in arguments:
+        try:
+            pairs = _expand(os.fspath(argument))
+        except OSError as error:
+            raise PhotoError(f"{error.filename or argument}: {error.strerror}") from error
+        if not pairs:
+            raise PhotoError(f"{argument}: no photographs there; expected {_suffixes()} files")
+        for path, relative in pairs:
+            found.setdefault(os.path.abspath(path), (path, relative))
+    return list(found.values())
+
+
+def _expand(argument: str) -> list[tuple[Path, Path]]:
+    path = Path(argument)
+    if path.is_dir():
+        return [(photo, photo.relative_to(path)) for photo in _walk(path)]
+    if path.exists():  # before the pattern: "me [1].jpg" is a name too
+        return [(path, Path(path.name))]
+    if not glob.has_magic(argument):
+        raise PhotoError(f"{argument}: no such file or folder; expected a photograph")
+    base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
+    photos = [photo for match in matches for photo in (_walk(match) if match.is_dir() else [match])]
+    return [(photo, photo.relative_to(base)) for photo in photos if _is_photo(photo.name)]
+
+
+def _walk(folder: Path) -> list[Path]:
+    """The photographs in a folder, sorted folder by folder; OSError if one may not be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    photos = []
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        photos += [Path(parent, name) for name in sorted(files) if _is_photo(name)]
+    return photos
+
+
+def _is_photo(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES

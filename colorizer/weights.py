@@ -1,0 +1,189 @@
+"""Released and trained models on disk: a JSON description beside HDF5 weights.
+
+`NAME.json` says what the network is, how it was trained, what decodes it, and the
+SHA-256 of `NAME.weights.h5`, which holds Keras's own weights layout in float16.
+Nothing in either is executed or unpickled.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from colorizer.color import rebalancing_weights
+from colorizer.networks import NetworkConfig, build_network
+
+FORMAT = 1
+DEFAULT_MODEL = "default"
+
+PRESETS: dict[str, str] = {
+    "default": "xception_fusion with xception_half, multiscale fusion, distribution head; "
+    "random initialisation, trained on 25,840 photographs and the Oxford flowers 17",
+}
+"""The released models: name → description. Figures are in `models/README.md`."""
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; the message names the file and what is wrong."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A network with what is needed to use it.
+
+    Attributes:
+        network: the Keras model, weights loaded.
+        config: what it was built from.
+        prior: (313,) smoothed prior of the ab bins in its training data.
+        rebalancing: λ of its class weights.
+        details: everything else its JSON says (training, lineage, figures).
+    """
+
+    network: keras.Model
+    config: NetworkConfig
+    prior: np.ndarray
+    rebalancing: float = 0.5
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def class_weights(self) -> np.ndarray:
+        """(313,) the weights of the bins during training."""
+        return rebalancing_weights(self.prior, rebalancing=self.rebalancing)
+
+
+def models_folder() -> Path:
+    """Where the released models are: beside the package, or inside an installed wheel."""
+    beside = Path(__file__).resolve().parent.parent / "models"
+    if (beside / f"{DEFAULT_MODEL}.json").is_file():
+        return beside
+    return Path(str(resources.files("colorizer") / "pretrained"))
+
+
+def find_model(model: str | Path) -> Path:
+    """The JSON file of a released model's name, a `.json` file, or the folder of a run.
+
+    Raises:
+        ModelError: there is none.
+    """
+    path = Path(model)
+    if path.is_dir():
+        path = path / "model.json"
+    elif path.suffix != ".json" and str(model) in PRESETS:
+        path = models_folder() / f"{model}.json"
+    if not path.is_file():
+        raise ModelError(
+            f"no model {str(model)!r}: expected one of {sorted(PRESETS)}, the .json file of a "
+            "model, or the folder of a training run"
+        )
+    return path
+
+
+def _weights_file(description: Path) -> Path:
+    return description.with_name(f"{description.stem}.weights.h5")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def load_pretrained(model: str | Path = DEFAULT_MODEL) -> Pretrained:
+    """Loads a model.
+
+    Args:
+        model: a name of `PRESETS`, a `.json` file, or the folder of a training run.
+
+    Raises:
+        ModelError: missing, truncated, altered, or weights of another network.
+    """
+    path = find_model(model)
+    weights = _weights_file(path)
+    try:
+        described = json.loads(path.read_text("utf-8"))
+        if described["format"] != FORMAT:
+            raise ValueError(f"format {described['format']}; this version reads {FORMAT}")
+        config = NetworkConfig.from_dict(described.pop("network"))
+        prior = np.asarray(described.pop("prior"), "float64")
+        expected = described["sha256"]
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{path} does not describe a model: {error}") from error
+    if not weights.is_file():
+        raise ModelError(f"{weights} is missing: {path} needs it")
+    if _sha256(weights) != expected:
+        raise ModelError(f"{weights} is truncated, altered or of another model: wrong SHA-256")
+    # The file holds the extractor too: its own weights need not be fetched first.
+    network = build_network(dataclasses.replace(config, extractor_weights=None))
+    try:
+        network.load_weights(weights)
+    except Exception as error:  # Keras and h5py raise of every kind
+        raise ModelError(f"{weights} holds the weights of another network than {path}") from error
+    rebalancing = described.pop("rebalancing", 0.5)
+    return Pretrained(
+        network=network, config=config, prior=prior, rebalancing=rebalancing, details=described
+    )
+
+
+def _halve(path: Path) -> None:
+    """Rewrites the float32 arrays of an HDF5 file as float16."""
+    with h5py.File(path, "r+") as file:
+        names: list[str] = []
+        file.visititems(
+            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+        )
+        for name in names:
+            value = file[name][()]
+            if value.dtype == np.float32:
+                attributes = dict(file[name].attrs)
+                del file[name]
+                file.create_dataset(name, data=value.astype("float16"))
+                file[name].attrs.update(attributes)
+
+
+def _repack(source: Path, target: Path) -> None:
+    """Copies an HDF5 file without the holes that deleted arrays leave."""
+    with h5py.File(source, "r") as old, h5py.File(target, "w") as new:
+        for name in old:
+            old.copy(name, new)
+        new.attrs.update(dict(old.attrs))
+
+
+def save_pretrained(model: Pretrained, path: str | Path) -> Path:
+    """Writes `path` (a `.json` file) and the weights beside it, in float16.
+
+    Either both files are new or the old ones stay usable: the weights are complete before
+    the description that names their checksum replaces the old one.
+
+    Returns:
+        The path of the JSON file.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    weights = _weights_file(path)
+    raw, packed = (weights.with_name(f".{i}-{weights.name}") for i in ("raw", "packed"))
+    try:
+        model.network.save_weights(raw, overwrite=True)
+        _halve(raw)
+        _repack(raw, packed)
+        described = {
+            **model.details,
+            "format": FORMAT,
+            "network": dataclasses.asdict(model.config),
+            "rebalancing": model.rebalancing,
+            "sha256": _sha256(packed),
+            "prior": [float(f"{p:.6g}") for p in model.prior],
+        }
+        text = path.with_name(f".{path.name}")
+        text.write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+        os.replace(packed, weights)
+        os.replace(text, path)
+    finally:
+        raw.unlink(missing_ok=True)
+        packed.unlink(missing_ok=True)
+    return path
