@@ -60,10 +60,33 @@ AB_BINS = np.array(
 """Centres of the 313 ab bins, (313, 2), in Lab units."""
 
 
-def _unit_range(image: Tensor) -> Tensor:
-    """Integer images divided by their white level; floats as they are."""
-    white = {"uint8": 255.0, "uint16": 65535.0}.get(standardize_dtype(image.dtype), 1.0)
-    return ops.cast(image, "float32") / white
+def _linear(image: Tensor) -> Tensor:
+    """sRGB samples of any dtype → linear light in [0, 1], float32 [2]."""
+    dtype = standardize_dtype(image.dtype)
+    if dtype in ("uint8", "uint16"):
+        # One look-up instead of a power: there are only so many integers.
+        samples = np.linspace(0, 1, np.iinfo(dtype).max + 1)
+        return ops.take(_decode_gamma(samples, np).astype("float32"), ops.cast(image, "int32"))
+    return _decode_gamma(ops.cast(image, "float32"), ops)
+
+
+def _decode_gamma(v: Any, xp: Any) -> Any:
+    """The transfer function of sRGB, in NumPy or `keras.ops`."""
+    return xp.where(v > 0.04045, xp.power((xp.maximum(v, 0.04045) + 0.055) / 1.055, 2.4), v / 12.92)
+
+
+def _encode_gamma(linear: Tensor) -> Tensor:
+    bright = 1.055 * ops.power(ops.maximum(linear, 0.0031308), 1 / 2.4) - 0.055
+    return ops.clip(ops.where(linear > 0.0031308, bright, 12.92 * linear), 0.0, 1.0)
+
+
+def _lab_f(t: Tensor) -> Tensor:
+    root = ops.power(ops.maximum(t, 0.008856), 1 / 3)
+    return ops.where(t > 0.008856, root, 7.787 * t + 16 / 116)
+
+
+def _lab_f_inverse(f: Tensor) -> Tensor:
+    return ops.where(f > 0.2068966, f * f * f, (f - 16 / 116) / 7.787)
 
 
 def _mix_channels(x: Tensor, matrix: np.ndarray) -> Tensor:
@@ -85,14 +108,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     Returns:
         `(..., 3)` float32: `L` in [0, 100], `a` and `b` in Lab units.
     """
-    rgb = _unit_range(ops.convert_to_tensor(rgb))
-    linear = ops.where(
-        rgb > 0.04045, ops.power((ops.maximum(rgb, 0.04045) + 0.055) / 1.055, 2.4), rgb / 12.92
-    )
-    xyz = _mix_channels(linear, _XYZ_FROM_RGB / _D65[:, None])
-    f = ops.where(
-        xyz > 0.008856, ops.power(ops.maximum(xyz, 0.008856), 1 / 3), 7.787 * xyz + 16 / 116
-    )
+    linear = _linear(ops.convert_to_tensor(rgb))
+    f = _lab_f(_mix_channels(linear, _XYZ_FROM_RGB / _D65[:, None]))
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return ops.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
@@ -110,15 +127,32 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     lab = ops.cast(lab, "float32")
     y = (lab[..., 0] + 16) / 116
     x, z = y + lab[..., 1] / 500, y - lab[..., 2] / 200
-    f = ops.stack([x, y, ops.maximum(z, 0.0)], axis=-1)
-    xyz = ops.where(f > 0.2068966, ops.power(ops.maximum(f, 0.2068966), 3), (f - 16 / 116) / 7.787)
-    linear = _mix_channels(xyz, _RGB_FROM_XYZ * _D65)
-    rgb = ops.where(
-        linear > 0.0031308,
-        1.055 * ops.power(ops.maximum(linear, 0.0031308), 1 / 2.4) - 0.055,
-        12.92 * linear,
-    )
-    return ops.clip(rgb, 0.0, 1.0)
+    xyz = _lab_f_inverse(ops.stack([x, y, ops.maximum(z, 0.0)], axis=-1))
+    return _encode_gamma(_mix_channels(xyz, _RGB_FROM_XYZ * _D65))
+
+
+def rgb_to_luminance(image: Tensor) -> Tensor:
+    """The `L` of Lab alone, at a fraction of the cost of `rgb_to_lab`.
+
+    Args:
+        image: `(..., 3)` sRGB or `(..., 1)` gray; `uint8`, `uint16` or float in [0, 1].
+
+    Returns:
+        `(..., 1)` float32 in [0, 100].
+    """
+    image = ops.convert_to_tensor(image)
+    linear = _linear(image)
+    if image.shape[-1] == 3:
+        linear = _mix_channels(linear, _XYZ_FROM_RGB[1:2])
+    return 116 * _lab_f(linear) - 16
+
+
+def luminance_to_gray(luminance: Tensor) -> Tensor:
+    """The gray sample in [0, 1] that has the given `L` in [0, 100]; any shape.
+
+    Rounded to 8 or 16 bits it is the sample that the luminance was computed from.
+    """
+    return _encode_gamma(_lab_f_inverse((ops.cast(luminance, "float32") + 16) / 116))
 
 
 def encode_ab(ab: Tensor) -> Tensor:

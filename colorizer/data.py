@@ -141,8 +141,9 @@ def decode_photo(path: Path, short_side: int) -> np.ndarray:
         image.draft("RGB", (2 * short_side, 2 * short_side))
         upright = ImageOps.exif_transpose(image).convert("RGB")
         scale = short_side / min(upright.size)
-        size = tuple(max(short_side, round(side * scale)) for side in upright.size)
-        return np.asarray(upright.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0))
+        width, height = (max(short_side, round(side * scale)) for side in upright.size)
+        small = upright.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        return np.asarray(small)
 
 
 def mean_saturation(rgb: np.ndarray) -> float:
@@ -207,7 +208,8 @@ def load_dataset(config: DataConfig, split: str = "train", *, skip: int = 0) -> 
     """
     import tensorflow as tf
 
-    files, skipped, size = photo_files(config, split), {}, config.image_size
+    files, size = photo_files(config, split), config.image_size
+    skipped: dict[Path, str] = {}
     training = split == "train"
     short_side = round(size * LOAD_MARGIN) if training else size
     load = _loader(short_side, config, skipped)
@@ -216,9 +218,10 @@ def load_dataset(config: DataConfig, split: str = "train", *, skip: int = 0) -> 
         image = tf.numpy_function(load, [name], tf.uint8, stateful=False)
         return tf.ensure_shape(image, (None, None, 3))
 
-    order = np.random.default_rng(config.seed).permutation(len(files)) if training else None
-    names = [str(files[i]) for i in (order if training else range(len(files)))]
-    photos = tf.data.Dataset.from_tensor_slices(names)
+    order = np.arange(len(files))
+    if training:
+        order = np.random.default_rng(config.seed).permutation(order)
+    photos = tf.data.Dataset.from_tensor_slices([str(files[i]) for i in order])
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE}
     decoded = photos.map(decode, **parallel).filter(lambda image: tf.size(image) > 0)
     if not training:

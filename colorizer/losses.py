@@ -64,9 +64,7 @@ def regression_loss(
     error = ops.abs(ops.cast(predicted, "float32") - _like(ab, predicted))
     loss = ops.square(error)
     if huber_delta is not None:
-        loss = ops.where(
-            error <= huber_delta, loss / 2, huber_delta * (error - huber_delta / 2)
-        )
+        loss = ops.where(error <= huber_delta, loss / 2, huber_delta * (error - huber_delta / 2))
     return _mean_inside(ops.mean(loss, axis=-1), mask, predicted)
 
 

@@ -46,6 +46,7 @@ Tensor = Any
 
 FUSIONS = ("global", "multiscale")
 HEADS = ("regression", "distribution")
+NO_CONDITIONS: Mapping[str, Tensor] = MappingProxyType({})
 LOGITS_STRIDE = 4  # ab at a quarter of the resolution still scores 37.7 dB: edges limit, not this
 
 
@@ -91,7 +92,11 @@ class NetworkConfig:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown network settings {unknown}; known are {sorted(known)}")
-        pairs = {k: tuple(map(tuple, values[k])) for k in ("encoder", "decoder") if k in values}
+        pairs = {
+            name: tuple((int(first), int(second)) for first, second in values[name])
+            for name in ("encoder", "decoder")
+            if name in values
+        }
         return cls(**{**values, **pairs})
 
 
@@ -151,9 +156,21 @@ class ResizeLike(layers.Layer):
 
     def call(self, inputs: Sequence[Tensor]) -> Tensor:
         x, reference = inputs
-        if None not in x.shape[1:3] and x.shape[1:3] == reference.shape[1:3]:
-            return x
-        return ops.cast(ops.image.resize(x, ops.shape(reference)[1:3]), x.dtype)
+        # `ops.image.resize` needs sizes known beforehand; these are, on TensorFlow, not.
+        for axis in (1, 2):
+            x = self._interpolate(x, ops.shape(x)[axis], ops.shape(reference)[axis], axis)
+        return x
+
+    def _interpolate(self, x: Tensor, size: Any, new_size: Any, axis: int) -> Tensor:
+        centres = (ops.cast(ops.arange(new_size), "float32") + 0.5) * (
+            ops.cast(size, "float32") / ops.cast(new_size, "float32")
+        ) - 0.5
+        centres = ops.clip(centres, 0.0, ops.cast(size - 1, "float32"))
+        lower = ops.cast(ops.floor(centres), "int32")
+        upper = ops.minimum(lower + 1, size - 1)
+        share = ops.cast(centres - ops.floor(centres), x.dtype)
+        share = ops.reshape(share, (-1, 1, 1) if axis == 1 else (-1, 1))
+        return ops.take(x, lower, axis) * (1 - share) + ops.take(x, upper, axis) * share
 
     def compute_output_shape(self, input_shape: Sequence[tuple]) -> tuple:
         x, reference = input_shape
@@ -168,7 +185,7 @@ def _convolution(
     normalized: bool,
     kernel: int = 3,
     stride: int = 1,
-    conditions: Mapping[str, Tensor] = MappingProxyType({}),
+    conditions: Mapping[str, Tensor] = NO_CONDITIONS,
 ) -> Tensor:
     """Convolution, batch normalisation where asked, ReLU.
 
@@ -177,9 +194,9 @@ def _convolution(
     it is switched on, from exactly what it was.
     """
     shape = {"filters": filters, "kernel_size": kernel, "strides": stride, "padding": "same"}
-    x = layers.Conv2D(
-        **shape, use_bias=not normalized, kernel_initializer="he_normal", name=name
-    )(x)
+    x = layers.Conv2D(**shape, use_bias=not normalized, kernel_initializer="he_normal", name=name)(
+        x
+    )
     for condition, value in conditions.items():
         part = layers.Conv2D(
             **shape, use_bias=False, kernel_initializer="zeros", name=f"{name}_{condition}"
@@ -276,28 +293,35 @@ def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor],
     raise ValueError(f"extractor {config.extractor!r} has no preprocess_input in Keras")
 
 
-def _feature_maps(extractor: keras.Model, strides: Sequence[int]) -> list[Tensor]:
-    """The extractor's last feature map at each stride, found by probing with a known size."""
+def _feature_maps(
+    extractor: keras.Model, strides: Sequence[int]
+) -> tuple[dict[int, Tensor], list[int]]:
+    """The extractor's last feature map at each stride, found by probing with a known size.
+
+    Returns:
+        stride → feature map, and the strides at which it is a pixel short: unpadded
+        convolutions leave it so.
+    """
     probe = 320
     maps: dict[int, Tensor] = {}
+    heights: dict[int, int] = {}
     for layer in extractor.layers if strides else []:
         if isinstance(layer, layers.InputLayer) or len(layer.output.shape) != 4:
             continue
         probing = keras.Model(extractor.input, layer.output)
         height = probing.compute_output_shape((1, probe, probe, 3))[1]
         for stride in strides:
-            # Unpadded convolutions leave maps a pixel short.
             if probe // stride - 1 <= height <= probe // stride:
-                maps[stride] = layer.output
+                maps[stride], heights[stride] = layer.output, height
     if missing := set(strides) - set(maps):
         raise ValueError(f"extractor {extractor.name!r} has no feature maps at strides {missing}")
-    return [maps[stride] for stride in strides]
+    return maps, [stride for stride in strides if heights[stride] < probe // stride]
 
 
 def _extract(
     luminance: Tensor, config: NetworkConfig, strides: Sequence[int]
-) -> tuple[Tensor, list[Tensor]]:
-    """The embedding (B, D) of the luminance, and its feature maps at `strides`."""
+) -> tuple[Tensor, dict[int, tuple[Tensor, bool]]]:
+    """The embedding (B, D) of the luminance; stride → its feature map and if that is short."""
     if config.embedding_size is not None:
         size = config.embedding_size
         luminance = layers.Resizing(size, size, name="extractor_resize")(luminance)
@@ -308,10 +332,10 @@ def _extract(
         extractor, preprocess = _application(config)
         image = preprocess((image + 1) * 127.5)  # Keras's preprocessing takes 0..255
         frozen = {"training": False}
-    maps = _feature_maps(extractor, strides)
+    maps, short = _feature_maps(extractor, strides)
     features = keras.Model(
         extractor.input,
-        {"embedding": extractor.output, **{f"stride{s}": m for s, m in zip(strides, maps, strict=True)}},
+        {"embedding": extractor.output, **{f"stride{s}": maps[s] for s in strides}},
         name="extractor",
     )
     features.trainable = extractor.trainable
@@ -319,7 +343,7 @@ def _extract(
     embedding = outputs["embedding"]
     if len(embedding.shape) == 4:
         embedding = layers.GlobalAveragePooling2D(name="extractor_pool")(embedding)
-    return embedding, [outputs[f"stride{stride}"] for stride in strides]
+    return embedding, {s: (outputs[f"stride{s}"], s in short) for s in strides}
 
 
 # ----------------------------------------------------------------------------- the network
@@ -327,8 +351,9 @@ def _extract(
 
 def _encode(inputs: dict[str, Tensor], config: NetworkConfig) -> dict[int, Tensor]:
     """The encoder's last output at each stride; mask and hints enter its first layer."""
-    conditions = {name: inputs[name] for name in ("mask", "hints") if name in inputs}
-    outputs, reached, x = {}, 1, inputs["luminance"]
+    conditions = {name: x for name, x in inputs.items() if name in ("mask", "hints")}
+    outputs: dict[int, Tensor] = {}
+    reached, x = 1, inputs["luminance"]
     for i, (filters, stride) in enumerate(config.encoder, start=1):
         x = _convolution(
             x,
@@ -336,7 +361,7 @@ def _encode(inputs: dict[str, Tensor], config: NetworkConfig) -> dict[int, Tenso
             stride=stride,
             name=f"encoder_conv{i}",
             normalized=config.batch_normalization,
-            conditions=conditions if i == 1 else {},
+            conditions=conditions if i == 1 else NO_CONDITIONS,
         )
         reached *= stride
         outputs[reached] = x
@@ -365,18 +390,22 @@ def _residual_stage(x: Tensor, filters: int, convolutions: int, *, name: str) ->
 
 
 def _decode(
-    x: Tensor, skips: dict[int, list[Tensor]], stride: int, config: NetworkConfig
+    x: Tensor,
+    encoded: dict[int, Tensor],
+    maps: dict[int, tuple[Tensor, bool]],
+    config: NetworkConfig,
 ) -> tuple[Tensor, int]:
-    """The decoder's output and its stride."""
+    """The decoder's output and its stride; starts from the encoder's last stride."""
+    stride = max(encoded)
     for i, (filters, convolutions) in enumerate(config.decoder, start=1):
         name = f"decoder_stage{i}"
         if i > 1:
             x, stride = _upsample(x, name=f"{name}_up"), stride // 2
         if config.fusion == "multiscale":
-            joined = [
-                ResizeLike(name=f"{name}_map{j}")([skip, x]) for j, skip in enumerate(skips[stride])
-            ]
-            x = layers.Concatenate(name=f"{name}_concat")([x, *joined])
+            feature_map, short = maps[stride]
+            if short:
+                feature_map = ResizeLike(name=f"{name}_map")([feature_map, x])
+            x = layers.Concatenate(name=f"{name}_concat")([x, feature_map, encoded[stride]])
             x = _residual_stage(x, filters, convolutions, name=name)
         else:
             for j in range(1, convolutions + 1):
@@ -396,9 +425,7 @@ def _head(x: Tensor, stride: int, config: NetworkConfig) -> dict[str, Tensor]:
             )
         logits = layers.Conv2D(len(AB_BINS), 1, dtype="float32", name="ab_logits")(x)
         return {"ab_logits": logits}
-    ab = layers.Conv2D(
-        2, 3, padding="same", activation="tanh", dtype="float32", name="ab_head"
-    )(x)
+    ab = layers.Conv2D(2, 3, padding="same", activation="tanh", dtype="float32", name="ab_head")(x)
     up = layers.UpSampling2D(stride, interpolation="bilinear", dtype="float32", name="ab")
     return {"ab": up(ab)}
 
@@ -414,12 +441,11 @@ def _xception_fusion(config: NetworkConfig, *, embedding_input: bool) -> keras.M
     if embedding_input:
         size = embedding_extractor(config).output_shape[-1]
         inputs["embedding"] = embedding = keras.Input((size,), name="embedding")
-        maps: list[Tensor] = []
+        maps: dict[int, tuple[Tensor, bool]] = {}
     else:
         embedding, maps = _extract(inputs["luminance"], config, wanted)
-    skips = {s: [m, encoded[s]] for s, m in zip(wanted, maps, strict=True)}
     x = _fuse(encoded[stride], embedding, config)
-    x, stride = _decode(x, skips, stride, config)
+    x, stride = _decode(x, encoded, maps, config)
     return keras.Model(inputs, _head(x, stride, config), name=config.network)
 
 

@@ -1,8 +1,8 @@
 """Photographs on disk: read and written without losing anything that colouring does not change.
 
-Reading gives the *samples* of a photograph as an array, upright and with the tone curve of sRGB,
-and everything else that the file says about it (alpha, EXIF, ICC profile, resolution) as it
-stands, so that `write_photo` can put it into the coloured file. The conventions:
+Reading gives the samples of a photograph as an upright array, and everything else that the file
+says about it (alpha, EXIF, ICC profile, resolution) as it stands, so that `write_photo` can put
+it into the coloured file. The conventions:
 
 * **Depth.** 8-bit files give uint8, deeper ones uint16, exactly (9 to 15 bits are stretched to 16).
   Pillow cuts 16-bit colour to 8 bits, so such files go through imagecodecs (PNG) and tifffile.
@@ -16,8 +16,9 @@ stands, so that `write_photo` can put it into the coloured file. The conventions
   would show the old picture, is cut. Only TIFF, which scatters EXIF over the file, is re-encoded.
 * **What a format cannot hold**: JPEG and BMP have no alpha (Pillow's 32-bit BMP is read back
   without it), so `write_photo` refuses a photograph that is not opaque. JPEG, WebP and BMP are
-  rounded to 8 bits. BMP drops EXIF and gets sRGB samples in place of an ICC profile. XMP is not
-  kept, nor is it asked for the orientation.
+  rounded to 8 bits. JPEG is written with all of its chroma; lossy WebP always halves it. BMP
+  drops EXIF and gets sRGB samples in place of an ICC profile. XMP is not kept, nor is it asked
+  for the orientation.
 
 References: TIFF 6.0 (Adobe, 1992), PNG third edition (W3C, 2025), EXIF 3.0 (CIPA DC-008, 2023).
 """
@@ -59,6 +60,7 @@ _FORMATS = {
 SUFFIXES = frozenset(_FORMATS)
 """The suffixes, in lower case, of the files that count as photographs in a folder."""
 
+_ENDINGS = " ".join(_FORMATS)
 _EXPECTED = "expected a JPEG, PNG, TIFF, WebP or BMP photograph"
 _SIDE_LIMITS = {"JPEG": 65_500, "WEBP": 16_383}  # libjpeg's JPEG_MAX_DIMENSION, WEBP_MAX_DIMENSION
 _JPEG_EXIF_LIMIT = 65_527  # an APP1 segment: 65535 less its length field and the name "Exif\0\0"
@@ -212,10 +214,10 @@ def _decode_tiff(file: BinaryIO) -> Photo:
         _check_frames(len(photos))
         page = pages[photos[0]]
         _check_size(page.imagewidth, page.imagelength)
-        # The decoders fill missing strips with zeros or warn; a photograph lacks nothing.
-        ends = map(int.__add__, page.dataoffsets, page.databytecounts)
-        if max(ends, default=size + 1) > size:
-            raise PhotoError(f"truncated ({size} bytes); expected a complete TIFF file")
+        # The decoders would fill a missing strip with zeros.
+        strips = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        if not strips or any(count == 0 or start + count > size for start, count in strips):
+            raise PhotoError(f"strips of samples are missing; {_EXPECTED}")
         exif, dpi = _tiff_exif(file, tif, page)
         icc = page.tags.valueof(_ICC_TAG)
         orientation = int(page.tags.valueof(_ORIENTATION, default=1))
@@ -254,10 +256,6 @@ def _tiff_exif(
 
 def _pillow_samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, bytes | None]:
     """Samples (H, W[, 2 to 4]) of an image, alpha last, and the profile that describes them."""
-    if image.mode == "LAB":
-        lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, lab, srgb, outputMode="RGB")
-        return np.asarray(converted), None
     if image.mode == "CMYK":
         return _cmyk_to_rgb(np.asarray(image), icc), None
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
@@ -281,7 +279,7 @@ def _tifffile_samples(page: Any, icc: bytes | None) -> tuple[np.ndarray, bytes |
     if page.photometric == 5:
         colour, icc = _cmyk_to_rgb(colour, icc), None
     # ExtraSamples: 0 something unknown, 1 alpha that the colour is multiplied by, 2 alpha
-    meaning = (page.extrasamples or (2,))[0]
+    meaning = (page.extrasamples or (0,))[0]
     if not extra.size or meaning == 0:
         return colour, icc
     if meaning == 1:
@@ -431,7 +429,7 @@ def write_photo(
     path = Path(path)
     format_ = _FORMATS.get(path.suffix.lower())
     if format_ is None:
-        raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {_suffixes()}")
+        raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {_ENDINGS}")
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(
             f"pixels: {pixels.dtype} of shape {pixels.shape}; expected uint8 or uint16, (H, W, 3)"
@@ -446,10 +444,6 @@ def write_photo(
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from None
     _publish(data, path, overwrite)
-
-
-def _suffixes() -> str:
-    return " ".join(_FORMATS)
 
 
 def _exists(path: Path) -> FileExistsError:
@@ -501,14 +495,13 @@ def _encode(pixels: np.ndarray, like: Photo, format_: str, quality: int) -> byte
     if format_ == "JPEG" and exif and len(exif) > _JPEG_EXIF_LIMIT:
         raise PhotoError(f"{len(exif)} bytes of EXIF; expected at most {_JPEG_EXIF_LIMIT} in JPEG")
     if exif and format_ != "BMP":
-        options["exif"] = b"Exif\0\0" * (format_ == "JPEG") + exif
+        options["exif"] = b"Exif\0\0" + exif  # Pillow takes the prefix off again for WebP
     if like.dpi:
         options["dpi"] = like.dpi
     if format_ == "JPEG":
         options["subsampling"] = 0  # 4:4:4: the colour edges are what this package makes
     if format_ == "WEBP":
-        # WebP always halves the chroma; sharp YUV keeps its edges. exact: colour under alpha 0
-        options |= {"use_sharp_yuv": True, "exact": True}
+        options["exact"] = True  # keeps the colour where alpha is 0
     buffer = io.BytesIO()
     Image.fromarray(samples).save(buffer, format_, **options)
     return buffer.getvalue()
@@ -646,7 +639,7 @@ def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path,
         except OSError as error:
             raise PhotoError(f"{error.filename or argument}: {error.strerror}") from error
         if not pairs:
-            raise PhotoError(f"{argument}: no photographs there; expected {_suffixes()} files")
+            raise PhotoError(f"{argument}: no photographs there; expected {_ENDINGS} files")
         for path, relative in pairs:
             found.setdefault(os.path.abspath(path), (path, relative))
     return list(found.values())

@@ -26,7 +26,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from colorizer import color, data, losses, networks, weights
+from colorizer import color, data, losses, masks, networks, weights
 from colorizer.color import AB_SCALE
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -78,14 +78,10 @@ class TrainConfig:
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """The config of JSON `values`; raises ValueError naming any unknown entry."""
         values = dict(values)
-        nested: dict[str, Any] = {
-            "network": NetworkConfig.from_dict(values.pop("network", {}))
-        }
+        nested: dict[str, Any] = {"network": NetworkConfig.from_dict(values.pop("network", {}))}
         loaded = values.pop("data", {})
         try:
-            nested["data"] = DataConfig(
-                **{**loaded, "sources": tuple(loaded.get("sources", ()))}
-            )
+            nested["data"] = DataConfig(**{**loaded, "sources": tuple(loaded.get("sources", ()))})
             return cls(**nested, **values)
         except TypeError as error:
             raise ValueError(f"training settings: {error}") from error
@@ -127,9 +123,9 @@ class ColorizationTask(keras.Model):
             known["mask"] = masks.sample_masks(batch, height, width, self.random)
         if wanted.hints:
             known["hints"] = masks.sample_hints(ab, self.random)
-        outputs = self.network({name: known[name] for name in self.network.input}, training=training)
-        truth = {"true_ab": ab}
-        return {**outputs, **truth, **({"mask": known["mask"]} if wanted.mask else {})}
+        taken = {name: known[name] for name in self.network.input}
+        truth = {"true_ab": ab, **({"mask": known["mask"]} if wanted.mask else {})}
+        return {**self.network(taken, training=training), **truth}
 
     def compute_loss(
         self,
@@ -215,9 +211,7 @@ def _optimizer(config: TrainConfig, total_steps: int) -> keras.optimizers.Optimi
 def copy_matching_weights(source: keras.Model, target: keras.Model) -> int:
     """Copies the variables whose paths and shapes agree; returns how many did."""
     known = {v.path: v for v in source.variables}
-    matching = [
-        v for v in target.variables if v.path in known and known[v.path].shape == v.shape
-    ]
+    matching = [v for v in target.variables if v.path in known and known[v.path].shape == v.shape]
     for variable in matching:
         variable.assign(known[variable.path])
     return len(matching)
@@ -333,7 +327,7 @@ def _validation_photographs(config: DataConfig) -> np.ndarray:
         photograph = data.decode_photo(files[index], size)
         top, left = ((side - size) // 2 for side in photograph.shape[:2])
         crops.append(photograph[top : top + size, left : left + size])
-    return np.stack(crops[:: 4] + [c for i, c in enumerate(crops) if i % 4])
+    return np.stack(crops[::4] + [c for i, c in enumerate(crops) if i % 4])
 
 
 def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> Path:

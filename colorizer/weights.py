@@ -1,8 +1,10 @@
 """Released and trained models on disk: a JSON description beside HDF5 weights.
 
 `NAME.json` says what the network is, how it was trained, what decodes it, and the
-SHA-256 of `NAME.weights.h5`, which holds Keras's own weights layout in float16.
-Nothing in either is executed or unpickled.
+SHA-256 of `NAME.weights.h5`, which holds a float16 array `LAYER/INDEX` for each weight of
+each layer. Keras's own layout numbers the layers of a kind in the order of the graph, so
+that one more branch would shift all that follow; names do not shift. Nothing in either
+file is executed or unpickled.
 """
 
 import dataclasses
@@ -121,8 +123,8 @@ def load_pretrained(model: str | Path = DEFAULT_MODEL) -> Pretrained:
     # The file holds the extractor too: its own weights need not be fetched first.
     network = build_network(dataclasses.replace(config, extractor_weights=None))
     try:
-        network.load_weights(weights)
-    except Exception as error:  # Keras and h5py raise of every kind
+        _read_weights(network, weights)
+    except (OSError, KeyError, ValueError) as error:
         raise ModelError(f"{weights} holds the weights of another network than {path}") from error
     rebalancing = described.pop("rebalancing", 0.5)
     return Pretrained(
@@ -130,35 +132,41 @@ def load_pretrained(model: str | Path = DEFAULT_MODEL) -> Pretrained:
     )
 
 
-def _halve(path: Path) -> None:
-    """Rewrites the float32 arrays of an HDF5 file as float16."""
-    with h5py.File(path, "r+") as file:
-        names: list[str] = []
-        file.visititems(
-            lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
-        )
-        for name in names:
+def _named_weights(network: keras.Model) -> dict[str, keras.Variable]:
+    return {
+        f"{layer.name}/{index}": variable
+        for layer in network.layers
+        for index, variable in enumerate(layer.weights)
+    }
+
+
+def _read_weights(network: keras.Model, path: Path) -> None:
+    with h5py.File(path, "r") as file:
+        named = _named_weights(network)
+        stored = sum(len(group) for group in file.values())
+        if stored != len(named):
+            raise ValueError(f"{stored} weights; expected {len(named)}")
+        for name, variable in named.items():
             value = file[name][()]
-            if value.dtype == np.float32:
-                attributes = dict(file[name].attrs)
-                del file[name]
-                file.create_dataset(name, data=value.astype("float16"))
-                file[name].attrs.update(attributes)
+            if value.shape != variable.shape:
+                raise ValueError(f"{name}: shape {value.shape}; expected {variable.shape}")
+            variable.assign(value.astype("float32"))
 
 
-def _repack(source: Path, target: Path) -> None:
-    """Copies an HDF5 file without the holes that deleted arrays leave."""
-    with h5py.File(source, "r") as old, h5py.File(target, "w") as new:
-        for name in old:
-            old.copy(name, new)
-        new.attrs.update(dict(old.attrs))
+def _write_weights(network: keras.Model, path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        for name, variable in _named_weights(network).items():
+            value = keras.ops.convert_to_numpy(variable)
+            limit = float(np.finfo("float16").max)
+            file.create_dataset(name, data=value.clip(-limit, limit).astype("float16"))
 
 
 def save_pretrained(model: Pretrained, path: str | Path) -> Path:
     """Writes `path` (a `.json` file) and the weights beside it, in float16.
 
-    Either both files are new or the old ones stay usable: the weights are complete before
-    the description that names their checksum replaces the old one.
+    Both files are complete before either replaces an old one, so a failure leaves the old
+    model as it was. A kill between the two replacements leaves a pair that does not match,
+    which `load_pretrained` refuses by the checksum.
 
     Returns:
         The path of the JSON file.
@@ -166,24 +174,21 @@ def save_pretrained(model: Pretrained, path: str | Path) -> Path:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     weights = _weights_file(path)
-    raw, packed = (weights.with_name(f".{i}-{weights.name}") for i in ("raw", "packed"))
+    partial, text = (file.with_name(f".partial-{file.name}") for file in (weights, path))
     try:
-        model.network.save_weights(raw, overwrite=True)
-        _halve(raw)
-        _repack(raw, packed)
+        _write_weights(model.network, partial)
         described = {
             **model.details,
             "format": FORMAT,
             "network": dataclasses.asdict(model.config),
             "rebalancing": model.rebalancing,
-            "sha256": _sha256(packed),
+            "sha256": _sha256(partial),
             "prior": [float(f"{p:.6g}") for p in model.prior],
         }
-        text = path.with_name(f".{path.name}")
         text.write_text(json.dumps(described, indent=1) + "\n", "utf-8")
-        os.replace(packed, weights)
+        os.replace(partial, weights)
         os.replace(text, path)
     finally:
-        raw.unlink(missing_ok=True)
-        packed.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+        text.unlink(missing_ok=True)
     return path

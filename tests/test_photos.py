@@ -246,6 +246,7 @@ def test_reads_what_tiff_can_be(tmp_path, samples, options, pixels):
     photo = read_photo(path)
     assert photo.pixels.dtype == np.uint16
     np.testing.assert_array_equal(photo.pixels, pixels)
+    assert (photo.alpha is None) == (options.get("extrasamples") != ["assocalpha"])
 
 
 @pytest.mark.parametrize("depth", [8, 16])
@@ -349,6 +350,7 @@ def test_gray_profile_becomes_srgb_in_the_same_depth(tmp_path, dtype):
         (RGB8, GRAY_22, False),
         (GRAY8, GRAY_22[:150], False),
         (RGB8, b"nonsense", False),
+        (RGB8, b"sixteen letters RGB but no profile signature".ljust(200), False),
         (RGB8, cmyk_profile(), False),
     ],
 )
@@ -477,6 +479,14 @@ def test_metadata_of_tiff_round_trips(tmp_path):
         assert after == before
 
 
+def test_resolution_in_centimetres(tmp_path):
+    options = {"photometric": "rgb", "resolution": (100, 200), "resolutionunit": "CENTIMETER"}
+    path = save(tmp_path / "a.tif", deep_tiff(RGB8, **options))
+    assert read_photo(path).dpi == pytest.approx((254, 508))
+    options["resolutionunit"] = "NONE"
+    assert read_photo(save(path, deep_tiff(RGB8, **options))).dpi is None
+
+
 @pytest.mark.parametrize(("name", "tolerance"), [("a.jpg", 0), ("a.png", 0.1), ("a.bmp", 0.1)])
 def test_resolution_is_kept(tmp_path, name, tolerance):
     like = Photo(pixels=RGB8, format="PNG", dpi=(300.0, 600.0))
@@ -484,6 +494,14 @@ def test_resolution_is_kept(tmp_path, name, tolerance):
     assert read_photo(tmp_path / name).dpi == pytest.approx((300, 600), abs=tolerance)
     write_photo(tmp_path / f"none-{name}", RGB8)
     assert read_photo(tmp_path / f"none-{name}").dpi != pytest.approx((300, 600), abs=1)
+
+
+def test_warnings_of_decoders_stay_inside(tmp_path):
+    exif = b"Exif\0\0" + exif_block()[:40]
+    path = save(tmp_path / "a.jpg", encoded(Image.fromarray(smooth()), "JPEG", exif=exif))
+    with pytest.warns(UserWarning, match="Truncated"), Image.open(path) as image:
+        image.load()
+    assert read_photo(path).pixels.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -540,6 +558,19 @@ def test_lossless_formats_keep_every_bit(tmp_path, name, dtype, order, alpha):
         )
 
 
+def test_tiff_obeys_the_standard(tmp_path):
+    like = Photo(pixels=RGB8, exif=exif_block() + b"\0", icc_profile=WIDE_RGB, format="TIFF")
+    write_photo(tmp_path / "a.tif", noise(150, 7, 3), like=like)
+    with tifffile.TiffFile(tmp_path / "a.tif") as tif:
+        (page,) = tif.pages
+        codes = [tag.code for tag in page.tags]
+        assert codes == sorted(codes)
+        assert {271, ORIENTATION, EXIF_IFD, GPS_IFD}.issubset(codes)
+        assert len(page.dataoffsets) > 1
+        assert all(at % 2 == 0 for at in (page.offset, *page.dataoffsets))
+        assert all(tag.valueoffset % 2 == 0 for tag in page.tags)
+
+
 @pytest.mark.parametrize(
     ("dtype", "alpha", "expected"),
     [
@@ -585,7 +616,7 @@ def test_jpeg_keeps_the_colour_of_edges(tmp_path, dtype):
 
 
 def test_webp_keeps_alpha_and_what_lies_under_it(tmp_path):
-    like = Photo(pixels=smooth(), alpha=noise(48, 64) // 2, format="WEBP")
+    like = Photo(pixels=smooth(), alpha=noise(48, 64) // 200, format="WEBP")
     write_photo(tmp_path / "a.webp", smooth(), like=like)
     photo = read_photo(tmp_path / "a.webp")
     np.testing.assert_array_equal(photo.alpha, like.alpha)
@@ -704,6 +735,13 @@ BAD = {
     "negative float": (deep_tiff(FLOATS - 0.5), "float samples from -0.5"),
     "NaN": (deep_tiff(np.where(FLOATS > 0.5, np.nan, FLOATS)), "float samples from nan"),
     "16-bit Lab": (deep_tiff(DEEP, photometric="cielab"), "CIELAB samples of 16 bits"),
+    "TIFF with a strip missing": (
+        deep_tiff(RGB8, photometric="rgb", byteorder="<").replace(
+            struct.pack("<HHLL", 279, 4, 1, RGB8.size), struct.pack("<HHLL", 279, 4, 1, 0)
+        ),
+        "strips of samples are missing",
+    ),
+    "16-bit TIFF that ends early": (deep_tiff(DEEP, photometric="rgb")[:-1], "are missing"),
     "TIFF header": (b"II*\0\x08\0\0\0", "damaged or truncated"),
 }
 
@@ -864,12 +902,16 @@ def test_failure_leaves_nothing_behind(
     )
 
 
-def test_never_overwrites_unless_asked(tmp_path):
+def test_never_overwrites_unless_asked(tmp_path, monkeypatch):
     path = save(tmp_path / "a.png", b"precious")
     with pytest.raises(FileExistsError, match=r"a\.png: exists already; .*--overwrite") as caught:
         write_photo(path, RGB8)
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == b"precious"
+    with monkeypatch.context() as patch:  # known before the work of encoding
+        patch.setattr(photos, "_encode", failing(AssertionError("encoded in vain")))
+        with pytest.raises(FileExistsError):
+            write_photo(path, RGB8)
     write_photo(path, RGB8, overwrite=True)
     np.testing.assert_array_equal(read_photo(path).pixels, RGB8)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
@@ -912,8 +954,30 @@ def test_permissions_are_those_of_any_new_file(tmp_path, umask, overwrite):
 # Finding
 
 
+class Backwards:
+    """What `os.scandir` gives, in an order that a file system is free to choose."""
+
+    def __init__(self, entries):
+        with entries:
+            self.entries = iter(sorted(entries, key=lambda entry: entry.name, reverse=True))
+
+    def __iter__(self):
+        return self.entries
+
+    def __next__(self):
+        return next(self.entries)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
 @pytest.fixture
 def album(tmp_path, monkeypatch):
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: Backwards(scandir(path)))
     for name in [
         "album/b.JPG",
         "album/a.png",
