@@ -18,11 +18,10 @@ symmetric, and its normal equations square the condition number. Here the equiva
 ½ Σ_r Σ_s w_rs (U_r - U_s)² is minimised, whose matrix is the symmetric graph Laplacian of
 (W + Wᵀ) / 2: the same weights and neighbours, but fit for conjugate gradients.
 
-Measured on two cores, one megapixel, 20 scribbles: conjugate gradients preconditioned by one
-V-cycle of smoothed aggregation take about 25 steps at any size; with geometric (bilinear)
-multigrid or Jacobi preconditioning far more, because weights span eight orders of magnitude and
-only aggregation smoothed by the matrix itself sees the edges. A sparse LU would be exact, but fills
-in: gigabytes at this size.
+Measured on two shared cores, one megapixel, 20 scribbles: conjugate gradients take 16 steps, 5 s
+and 0.8 GB when preconditioned by a V-cycle of smoothed aggregation, which sees the edges because
+it is smoothed by the matrix itself; 25 steps, 8 s with bilinear multigrid; Jacobi's preconditioner
+is still two Lab units off after 1000 steps, 109 s.
 
 References:
     A. Levin, D. Lischinski, Y. Weiss. Colorization using optimization. SIGGRAPH 2004.
@@ -64,7 +63,8 @@ def levin_colorize(
         confidence: How far each pixel is scribbled on, shape (H, W), from 0 to 1. A pixel of
             confidence c takes the share c of its colour from the scribble and 1 - c from its
             neighbours, so soft brush edges fade into what lies around them.
-        tolerance: Residual at which the solver stops, relative to the right-hand side.
+        tolerance: Residual at which the solver stops, relative to the right-hand side. The
+            default left at most 0.3 Lab units of error in one megapixel.
 
     Returns:
         ab of every pixel in Lab units, float32 of shape (H, W, 2).
@@ -78,7 +78,8 @@ def levin_colorize(
     # From c · (U - u) + (1 - c) · (U - Σ_s w_rs U_s) = 0, divided by 1 - c:
     weight = np.minimum(confidence / np.maximum(1 - confidence, 1e-12), _FIRMEST_SCRIBBLE)
     # minimise  ½ Σ_rs w_rs (U_r - U_s)² + Σ_r c_r / (1 - c_r) · (U_r - u_r)²
-    # i.e. solve  (D - S + C) U = C u   with S = (W + Wᵀ) / 2, D = its row sums, C = diag(c / (1 - c))
+    # i.e. solve  (D - S + C) U = C u
+    # with S = (W + Wᵀ) / 2, D its row sums on the diagonal, and C = diag(c / (1 - c)).
     matrix = _laplacian(luminance) + sparse.diags_array(weight.ravel(), format="csr")
     right = (weight[..., None] * np.where(confidence[..., None] > 0, ab, 0)).reshape(-1, 2)
     cycle = _multigrid(matrix, *luminance.shape)

@@ -17,7 +17,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ SAMPLES = ("astronaut", "coffee", "chelsea", "rocket", "camera")
 """Photographs that the wheel of scikit-image carries; `camera` is a true gray one."""
 
 RESULTS = Path("results")
+
+COMPARED = ("gray", "mean_color", "default", "truth_64")
+"""What `evaluate` measures unless told otherwise."""
 
 
 def _unit(text: str) -> float:
@@ -149,8 +152,11 @@ def _train_config(arguments: argparse.Namespace) -> Any:
     stored = arguments.config or (folder / "config.json" if arguments.resume else None)
     if stored is not None and not Path(stored).is_file():
         raise ValueError(f"{stored}: no such file; expected the settings of a run")
-    described = json.loads(Path(stored).read_text("utf-8")) if stored else {}
-    config = TrainConfig.from_dict(described)
+    try:
+        described = json.loads(Path(stored).read_text("utf-8")) if stored else {}
+        config = TrainConfig.from_dict(described)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{stored}: not the settings of a run: {error}") from error
     if arguments.network is not None:
         config = dataclasses.replace(config, network=PRESETS[arguments.network])
     given = {k: v for k, v in vars(arguments).items() if v is not None}
@@ -189,6 +195,41 @@ def _train(arguments: argparse.Namespace) -> int:
         return 130
     print(f"trained: {model}")
     return 0
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    output: Path = arguments.output
+    output.mkdir(parents=True, exist_ok=True)
+    if not os.access(output, os.W_OK):
+        raise PermissionError(f"cannot write to the folder {output}")
+    # TensorFlow reads it when it starts: only kernels whose results never vary between runs.
+    os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
+
+    from colorizer.evaluate import evaluate, print_report, write_report
+
+    def track(items: Sequence[Any], description: str) -> Iterator[Any]:
+        with _progress() as progress:
+            yield from progress.track(items, description=description)
+
+    evaluation = evaluate(
+        arguments.model or COMPARED,
+        arguments.data,
+        split=arguments.split,
+        size=arguments.size,
+        limit=arguments.limit,
+        metrics=arguments.metrics,
+        vividness=arguments.vividness,
+        working_size=arguments.working_size,
+        features=arguments.features,
+        track=track,
+    )
+    write_report(evaluation, output)
+    print_report(evaluation)
+    print(f"report: {output}")
+    skipped = evaluation.data["skipped"]
+    for name, reason in skipped.items():
+        print(f"skipped: {name}: {reason}", file=sys.stderr)
+    return 1 if skipped else 0
 
 
 # ----------------------------------------------------------------------------- the parser
@@ -261,9 +302,47 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     add("--smoke", action="store_true", help="the same in seconds, to see that it works")
 
 
+def _evaluate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    add(
+        "--model",
+        **several,
+        metavar="NAME",
+        help="released models, .json files, folders of runs, or the baselines gray, mean_color "
+        f"and truth_64 (default: {' '.join(COMPARED)})",
+    )
+    add(
+        "--data",
+        **several,
+        required=True,
+        metavar="SOURCE",
+        help="folders of photographs, or flowers17, flowers102, places365",
+    )
+    add("--split", choices=("train", "validation", "test"), default="test")
+    add("--size", type=int, default=256, metavar="PIXELS", help="side of the squares (256)")
+    add("--limit", type=int, metavar="N", help="at most N photographs, evenly spread")
+    add(
+        "--metrics",
+        type=lambda text: text.split(","),
+        metavar="A,B",
+        help="names as in the table (default: all)",
+    )
+    add("--vividness", type=_unit, metavar="V", help="as of `colorize`, of every model")
+    add("--working-size", type=_count, metavar="PIXELS", help="as of `colorize`, of every model")
+    add(
+        "--features",
+        metavar="NAME[:FILE]",
+        help="measure the Fréchet distance too, with InceptionV3 (downloaded by Keras) or "
+        "MobileNetV2:FILE.h5 (weights without the top)",
+    )
+    add("-o", "--output", type=Path, default=RESULTS / "evaluation", metavar="DIR")
+
+
 COMMANDS: dict[str, tuple[str, Callable[..., None], Callable[..., int]]] = {
     "colorize": ("colour files, folders or patterns", _colorize_options, _colorize),
     "train": ("train a network on photographs", _train_options, _train),
+    "evaluate": ("measure models on photographs", _evaluate_options, _evaluate),
 }
 
 

@@ -92,7 +92,7 @@ class NetworkConfig:
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown network settings {unknown}; known are {sorted(known)}")
-        pairs = {
+        pairs: dict[str, Any] = {
             name: tuple((int(first), int(second)) for first, second in values[name])
             for name in ("encoder", "decoder")
             if name in values

@@ -26,7 +26,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from colorizer import color, data, losses, masks, networks, weights
+from colorizer import color, data, hints, losses, masks, networks, weights
 from colorizer.color import AB_SCALE
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -34,7 +34,7 @@ from colorizer.networks import NetworkConfig
 Tensor = Any
 
 PRIOR_PHOTOS = 2000  # enough for the histogram of 313 bins to settle
-GRID_PHOTOS = 12
+VALIDATION_PHOTOS, GRID_PHOTOS = 48, 12
 GRID_VIVIDNESS = 0.5
 
 
@@ -122,7 +122,7 @@ class ColorizationTask(keras.Model):
         if wanted.mask:
             known["mask"] = masks.sample_masks(batch, height, width, self.random)
         if wanted.hints:
-            known["hints"] = masks.sample_hints(ab, self.random)
+            known["hints"] = hints.sample_hints(ab, self.random)
         taken = {name: known[name] for name in self.network.input}
         truth = {"true_ab": ab, **({"mask": known["mask"]} if wanted.mask else {})}
         return {**self.network(taken, training=training), **truth}
@@ -183,10 +183,15 @@ def count_bins(photographs: np.ndarray) -> np.ndarray:
     return np.bincount(ops.convert_to_numpy(bins).ravel(), minlength=len(color.AB_BINS))
 
 
-def estimate_prior(config: DataConfig) -> np.ndarray:
-    """The smoothed prior (313,) of the colours in the training photographs."""
+def estimate_prior(config: DataConfig, photographs_seen: int = PRIOR_PHOTOS) -> np.ndarray:
+    """The smoothed prior (313,) of the colours in the training photographs.
+
+    Args:
+        config: of the stream that is sampled.
+        photographs_seen: by the whole run; no more are sampled, so that a short run is short.
+    """
     counts = np.zeros(len(color.AB_BINS))
-    batches = -(-PRIOR_PHOTOS // config.batch_size)
+    batches = -(-min(PRIOR_PHOTOS, photographs_seen) // config.batch_size)
     uncached = dataclasses.replace(config, cache_gigabytes=0.0)
     for photographs in data.load_dataset(uncached, "train").batches.take(batches):
         counts += count_bins(photographs.numpy())
@@ -255,7 +260,7 @@ class RunFolder(keras.callbacks.Callback):
             config=self.run.network,
             prior=self.prior,
             rebalancing=self.run.rebalancing,
-            details={"training": {**dataclasses.asdict(self.run), "epochs_done": done}},
+            details={"training": _published(self.run) | {"epochs_done": done}},
         )
         weights.save_pretrained(model, self.folder / "model.json")
 
@@ -269,13 +274,24 @@ class RunFolder(keras.callbacks.Callback):
         )
         gray, predicted = merge(luminance, 0 * ab), merge(luminance, ab)
         logs["val_psnr_gain"] = _psnr(self.photographs, predicted) - _psnr(self.photographs, gray)
-        rows = np.concatenate([gray, predicted, self.photographs], axis=2)[:GRID_PHOTOS]
+        shown = np.linspace(0, len(gray) - 1, min(len(gray), GRID_PHOTOS)).astype(int)
+        rows = np.concatenate([gray, predicted, self.photographs], axis=2)[shown]
         half = (len(rows) + 1) // 2
         columns = [np.concatenate(list(part)) for part in (rows[:half], rows[half:]) if len(part)]
         columns = [np.pad(c, ((0, len(columns[0]) - len(c)), (0, 0), (0, 0))) for c in columns]
         folder = self.folder / "grids"
         folder.mkdir(exist_ok=True)
         Image.fromarray(np.concatenate(columns, axis=1)).save(folder / f"epoch-{done:04d}.png")
+
+
+def _published(config: TrainConfig) -> dict[str, Any]:
+    """The settings as the model's description tells them: no paths of this machine."""
+    settings = dataclasses.asdict(config)
+    del settings["network"]  # described on its own
+    settings["data"]["sources"] = [Path(source).name for source in config.data.sources]
+    if config.init_from is not None:
+        settings["init_from"] = Path(config.init_from).name
+    return settings
 
 
 def _psnr(true: np.ndarray, predicted: np.ndarray) -> float:
@@ -294,7 +310,7 @@ def _last_checkpoint(folder: Path) -> tuple[Path | None, int]:
     return checkpoints[-1], int(checkpoints[-1].name[len("checkpoint-") :].split(".")[0])
 
 
-def _open_run(config: TrainConfig, folder: Path, *, resume: bool) -> np.ndarray:
+def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) -> np.ndarray:
     """Creates the run's folder, or checks that it belongs to this config; the prior."""
     described = folder / "config.json"
     text = json.dumps(dataclasses.asdict(config), indent=1) + "\n"
@@ -310,7 +326,8 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool) -> np.ndarray:
         described.write_text(text, "utf-8")
     stored = folder / "prior.json"
     if not stored.is_file():
-        prior = estimate_prior(config.data)
+        seen = config.epochs * steps * config.data.batch_size
+        prior = estimate_prior(config.data, seen)
         partial = folder / ".prior.json"
         partial.write_text(json.dumps(prior.tolist()), "utf-8")
         os.replace(partial, stored)
@@ -318,16 +335,27 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool) -> np.ndarray:
 
 
 def _validation_photographs(config: DataConfig) -> np.ndarray:
-    """A few photographs spread over the validation split, (N, S, S, 3)."""
-    files = data.photo_files(config, "validation")
-    spread = np.linspace(0, len(files) - 1, min(len(files), 4 * GRID_PHOTOS)).astype(int)
+    """A few photographs spread over the validation split, (N, S, S, 3).
+
+    A folder too small to have that split shows photographs it trains on.
+    """
+    try:
+        files = data.photo_files(config, "validation")
+    except ValueError:
+        files = data.photo_files(config, "train")
+    spread = np.linspace(0, len(files) - 1, min(len(files), VALIDATION_PHOTOS)).astype(int)
     size = config.image_size
     crops = []
     for index in spread:
-        photograph = data.decode_photo(files[index], size)
+        try:
+            photograph = data.decode_photo(files[index], size)
+        except (OSError, ValueError, SyntaxError):
+            continue  # the training stream tells which files are damaged
         top, left = ((side - size) // 2 for side in photograph.shape[:2])
         crops.append(photograph[top : top + size, left : left + size])
-    return np.stack(crops[::4] + [c for i, c in enumerate(crops) if i % 4])
+    if not crops:
+        raise ValueError(f"no readable photographs in {', '.join(config.sources)}")
+    return np.stack(crops)
 
 
 def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> Path:
@@ -346,39 +374,65 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
             another run.
     """
     folder = Path(folder)
-    prior = _open_run(config, folder, resume=resume)
+    steps = _steps_per_epoch(config)
     keras.utils.set_random_seed(config.seed)
-    keras.mixed_precision.set_global_policy(resolve_precision(config.precision))
-    network = networks.build_network(config.network)
-    if config.init_from and not resume:
-        copy_matching_weights(weights.load_pretrained(config.init_from).network, network)
-    class_weights = color.rebalancing_weights(prior, rebalancing=config.rebalancing)
-    task = ColorizationTask(network, config, class_weights)
-
-    checkpoint, done = _last_checkpoint(folder)
-    batch = config.data.batch_size
-    steps = config.steps_per_epoch or len(data.photo_files(config.data, "train")) // batch
-    if steps < 1:
-        raise ValueError(f"batch_size {batch} is larger than the number of photographs")
-    stream = data.load_dataset(config.data, "train", skip=done * steps * batch)
-    validation = _validation_photographs(config.data)
-    task.compile(optimizer=_optimizer(config, steps * config.epochs), jit_compile=False)
-    task.predict_on_batch(validation)
-    if checkpoint is not None:
-        task.optimizer.build(task.trainable_variables)
-        task.load_weights(checkpoint)
-    task.fit(
-        stream.batches,
-        epochs=config.epochs,
-        initial_epoch=done,
-        steps_per_epoch=steps,
-        shuffle=False,
-        callbacks=[
-            RunFolder(folder, prior, validation, config),
-            keras.callbacks.CSVLogger(folder / "log.csv", append=resume),
-            keras.callbacks.TerminateOnNaN(),
-        ],
-    )
+    prior = _open_run(config, folder, resume=resume, steps=steps)
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(resolve_precision(config.precision))
+    try:
+        stream = _fit(config, folder, prior, steps)
+    finally:
+        keras.config.set_dtype_policy(policy)
     for path, reason in sorted(stream.skipped.items()):
         print(f"skipped {path}: {reason}")
+    if stream.skipped:
+        print(f"{len(stream.skipped)} of {len(set(stream.files))} files skipped")
     return folder / "model.json"
+
+
+def _build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
+    network = networks.build_network(config.network)
+    if config.init_from is not None:
+        copy_matching_weights(weights.load_pretrained(config.init_from).network, network)
+    class_weights = color.rebalancing_weights(prior, rebalancing=config.rebalancing)
+    return ColorizationTask(network, config, class_weights)
+
+
+def _steps_per_epoch(config: TrainConfig) -> int:
+    files, batch = data.photo_files(config.data, "train"), config.data.batch_size
+    if len(files) < batch:
+        raise ValueError(f"batch_size {batch} is larger than the {len(files)} photographs")
+    return config.steps_per_epoch or len(files) // batch
+
+
+def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> data.PhotoStream:
+    """Trains from the last checkpoint, or from the start; returns the stream it drew from."""
+    batch = config.data.batch_size
+    checkpoint, done = _last_checkpoint(folder)
+    stream = data.load_dataset(config.data, "train", skip=done * steps * batch)
+    validation = _validation_photographs(config.data)
+    task = _build_task(config, prior)
+    task.compile(optimizer=_optimizer(config, steps * config.epochs), jit_compile=False)
+    task.predict_on_batch(validation)  # creates the variables that a checkpoint is read into
+    task.optimizer.build(task.trainable_variables)
+    if checkpoint is not None:
+        task.load_weights(checkpoint)
+    log = keras.callbacks.CSVLogger(folder / "log.csv", append=done > 0)
+    try:
+        task.fit(
+            stream.batches,
+            epochs=config.epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[
+                RunFolder(folder, prior, validation, config),
+                log,
+                keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+                keras.callbacks.TerminateOnNaN(),
+            ],
+        )
+    finally:
+        if log.csv_file is not None:  # Keras leaves it open when training is interrupted
+            log.csv_file.close()
+    return stream

@@ -1,0 +1,194 @@
+"""Training: what a run leaves behind, and that a killed one goes on exactly."""
+
+import csv
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorizer import networks, training, weights
+from colorizer.color import AB_BINS
+from colorizer.data import DataConfig
+from colorizer.networks import NetworkConfig
+from colorizer.training import TrainConfig, copy_matching_weights, resolve_precision, train
+
+TINY = NetworkConfig(network="tiny")
+
+
+def build_tiny(config: NetworkConfig, *, embedding_input: bool) -> keras.Model:
+    """Training does not care what it trains: a few layers say as much as two hundred."""
+    x = luminance = keras.Input((None, None, 1), name="luminance")
+    for i in (1, 2):
+        x = keras.layers.Conv2D(16, 3, 2, padding="same", name=f"conv{i}")(x)
+        x = keras.layers.BatchNormalization(name=f"bn{i}", momentum=0.8)(x)
+        x = keras.layers.ReLU(name=f"relu{i}")(x)
+    logits = keras.layers.Conv2D(len(AB_BINS), 1, dtype="float32", name="ab_logits")(x)
+    return keras.Model({"luminance": luminance}, {"ab_logits": logits})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _tiny_network() -> Iterator[None]:
+    networks.NETWORKS["tiny"] = build_tiny
+    yield
+    del networks.NETWORKS["tiny"]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory) -> Path:
+    """Bright pictures are red, dark ones green: something to learn."""
+    folder = tmp_path_factory.mktemp("photographs")
+    random = np.random.default_rng(0)
+    for i in range(12):
+        base = np.array([220, 90, 80] if i % 2 else [20, 90, 30])
+        noise = random.integers(-15, 15, (48, 48, 1))
+        Image.fromarray((base + noise).clip(0, 255).astype("uint8")).save(folder / f"{i}.png")
+    return folder
+
+
+def config(photographs: Path, **changes: object) -> TrainConfig:
+    return TrainConfig(
+        data=DataConfig(
+            sources=(str(photographs),), image_size=32, batch_size=4, validation_share=0.2
+        ),
+        network=TINY,
+        epochs=3,
+        steps_per_epoch=2,
+        **changes,
+    )
+
+
+def log(folder: Path) -> list[dict[str, str]]:
+    with (folder / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(photographs, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    train(config(photographs), folder)
+    return folder
+
+
+def test_a_run_leaves_everything_in_its_folder(finished, photographs) -> None:
+    names = {p.name for p in finished.iterdir()}
+    assert names == {
+        "config.json", "prior.json", "log.csv", "tensorboard", "grids",
+        "checkpoint-0003.weights.h5", "model.json", "model.weights.h5",
+    }  # fmt: skip
+    assert sorted(p.name for p in (finished / "grids").iterdir()) == [
+        f"epoch-{i:04d}.png" for i in (1, 2, 3)
+    ]
+    assert [row["epoch"] for row in log(finished)] == ["0", "1", "2"]
+    assert list((finished / "tensorboard" / "train").iterdir())
+    stored = TrainConfig.from_dict(json.loads((finished / "config.json").read_text()))
+    assert stored == config(photographs)
+
+
+def test_the_model_of_a_run_tells_no_path_of_this_machine(finished, photographs) -> None:
+    text = (finished / "model.json").read_text()
+    assert str(photographs.parent) not in text
+    assert photographs.name in text
+    assert weights.load_pretrained(finished).config == TINY
+
+
+def test_a_grid_shows_gray_predicted_and_true(finished) -> None:
+    with Image.open(finished / "grids" / "epoch-0003.png") as image:
+        grid = np.asarray(image).astype(int)
+    gray, true = grid[:32, :32], grid[:32, 64:96]
+    assert np.ptp(gray, axis=-1).max() <= 1
+    assert np.ptp(true, axis=-1).min() > 20
+
+
+def test_an_interrupted_run_goes_on_exactly(finished, photographs, tmp_path, monkeypatch) -> None:
+    real = training.RunFolder.on_epoch_end
+
+    def interrupted(self: training.RunFolder, epoch: int, logs: dict | None = None) -> None:
+        if epoch == 1:
+            raise KeyboardInterrupt  # the second epoch is trained, but not yet saved
+        real(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.RunFolder, "on_epoch_end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(config(photographs), tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoint-0001.weights.h5").is_file()
+    train(config(photographs), tmp_path / "run", resume=True)
+    assert log(tmp_path / "run") == log(finished)
+    assert (tmp_path / "run" / "model.weights.h5").read_bytes() == (
+        finished / "model.weights.h5"
+    ).read_bytes()
+
+
+def test_it_learns(photographs, tmp_path) -> None:
+    settings = dataclasses.replace(
+        config(photographs, learning_rate=3e-3), epochs=1, steps_per_epoch=120
+    )
+    trained = weights.load_pretrained(train(settings, tmp_path / "run"))
+    a = {}
+    for name, lightness in (("bright", 56.0), ("dark", 33.0)):
+        luminance = np.full((1, 32, 32, 1), lightness / 50 - 1, "float32")
+        ab = networks.predicted_ab(
+            trained.network({"luminance": luminance}),
+            trained.class_weights,
+            temperature=1.0,
+            correction=1.0,
+        )
+        a[name] = float(np.mean(ab[..., 0]))
+    assert a["bright"] > 25
+    assert a["dark"] < -15
+
+
+def test_a_folder_holds_one_run(finished, photographs, tmp_path) -> None:
+    with pytest.raises(ValueError, match="holds a run already"):
+        train(config(photographs), finished)
+    with pytest.raises(ValueError, match="other settings"):
+        train(config(photographs, seed=1), finished, resume=True)
+    with pytest.raises(ValueError, match="nothing to resume"):
+        train(config(photographs), tmp_path / "none", resume=True)
+
+
+@pytest.mark.parametrize("changes", [{"batch_size": 64}, {"sources": ("/nowhere/at/all",)}])
+def test_bad_data_leaves_no_folder_behind(photographs, tmp_path, changes) -> None:
+    settings = config(photographs)
+    settings = dataclasses.replace(settings, data=dataclasses.replace(settings.data, **changes))
+    with pytest.raises(ValueError, match=r"batch_size 64|/nowhere"):
+        train(settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_settings_survive_json() -> None:
+    settings = TrainConfig(data=DataConfig(sources=("a@2", "b")), network=TINY, huber_delta=0.1)
+    assert TrainConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(settings)))) == settings
+
+
+@pytest.mark.parametrize(
+    "values", [{"nosuch": 1}, {"network": {"nosuch": 1}}, {"data": {"nosuch": 1}}]
+)
+def test_unknown_settings_are_named(values) -> None:
+    with pytest.raises(ValueError, match="nosuch"):
+        TrainConfig.from_dict(values)
+
+
+def test_precision_follows_the_hardware() -> None:
+    assert resolve_precision("float32") == "float32"
+    assert resolve_precision("auto") in ("float32", "mixed_bfloat16")
+
+
+def test_weights_are_copied_by_path_and_shape() -> None:
+    def network(units: int) -> keras.Model:
+        x = keras.Input((4,), name="x")
+        hidden = keras.layers.Dense(8, name="hidden")(x)
+        return keras.Model(x, keras.layers.Dense(units, name="out")(hidden))
+
+    source, target = network(2), network(3)
+    old = target.get_layer("out").kernel.numpy()
+    assert copy_matching_weights(source, target) == 2
+    np.testing.assert_array_equal(
+        target.get_layer("hidden").kernel, source.get_layer("hidden").kernel
+    )
+    np.testing.assert_array_equal(target.get_layer("out").kernel, old)
