@@ -295,6 +295,11 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     add("--learning-rate", type=float, metavar="RATE")
     add("--precision", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
     add("--seed", type=int)
+    add(
+        "--embeddings",
+        metavar="FOLDER",
+        help="compute a frozen extractor's embeddings once, and keep them here (global fusion)",
+    )
     add("--init-from", metavar="MODEL", help="start from this model's weights")
     add("--config", metavar="FILE", help="settings of a run (config.json); options override")
     add("--run", type=Path, default=Path("runs/latest"), help="folder of the run (runs/latest)")

@@ -9,6 +9,8 @@ Conventions
 
     The pipeline moves bytes: it yields `uint8` sRGB batches (B, S, S, 3). Colour
     conversion, masks and hints are the business of the training task, on the accelerator.
+    With embeddings it yields dicts: `image` as above, and `embedding` (B, D) of the whole
+    photograph that each crop is from.
 
     The stream is a function of the config alone. `skip` examples in, it yields exactly
     what an uninterrupted stream would have yielded then, which is what lets an
@@ -185,11 +187,30 @@ def _random_crop(tf: Any, image: Any, index: Any, size: int, seed: int) -> Any:
     return tf.cond(uniform[3] < 0.5, lambda: crop, lambda: crop[:, ::-1])
 
 
+def _embedded(
+    files: Sequence[Path], embeddings: np.ndarray | None, skipped: dict[Path, str]
+) -> np.ndarray:
+    """The numbers of the files that have an embedding (a row without NaN), if any do."""
+    if embeddings is None:
+        return np.arange(len(files))
+    if len(embeddings) != len(files):
+        raise ValueError(f"embeddings: {len(embeddings)} rows; expected {len(files)}, one a file")
+    missing = np.isnan(embeddings).any(axis=1)
+    skipped |= {files[i]: "unreadable: no embedding" for i in np.flatnonzero(missing).tolist()}
+    return np.flatnonzero(~missing)
+
+
 def _fits_in_memory(count: int, short_side: int, config: DataConfig) -> bool:
     return count * short_side**2 * 1.4 * 3 < config.cache_gigabytes * 1e9
 
 
-def load_dataset(config: DataConfig, split: str = "train", *, skip: int = 0) -> PhotoStream:
+def load_dataset(
+    config: DataConfig,
+    split: str = "train",
+    *,
+    skip: int = 0,
+    embeddings: np.ndarray | None = None,
+) -> PhotoStream:
     """The pipeline over one split.
 
     The training stream is endless, shuffled and augmented; the others are one pass, in
@@ -199,9 +220,11 @@ def load_dataset(config: DataConfig, split: str = "train", *, skip: int = 0) -> 
         config: what to load.
         split: "train", "validation" or "test".
         skip: how many training examples an interrupted run has already seen.
+        embeddings: (N, D) float32, a row for each file of `photo_files(config, split)`.
 
     Returns:
-        A `PhotoStream` whose `batches` yield `uint8` (B, S, S, 3).
+        A `PhotoStream` whose `batches` yield `uint8` (B, S, S, 3), with `embeddings` a dict of
+        that as `image` and (B, D) float32 as `embedding`.
 
     Raises:
         ValueError: no photographs, or an unknown source or split.
@@ -214,19 +237,32 @@ def load_dataset(config: DataConfig, split: str = "train", *, skip: int = 0) -> 
     short_side = round(size * LOAD_MARGIN) if training else size
     load = _loader(short_side, config, skipped)
 
-    def decode(name: Any) -> Any:
+    def decode(name: Any, number: Any) -> Any:
         image = tf.numpy_function(load, [name], tf.uint8, stateful=False)
-        return tf.ensure_shape(image, (None, None, 3))
+        return tf.ensure_shape(image, (None, None, 3)), number
 
-    order = np.arange(len(files))
+    def usable(image: Any, _: Any) -> Any:
+        return tf.size(image) > 0
+
+    table = None if embeddings is None else tf.constant(embeddings, tf.float32)
+
+    def finish(images: Any, numbers: Any) -> Any:
+        if table is None:
+            return images
+        return {"image": images, "embedding": tf.gather(table, numbers)}
+
+    # Each file goes with its number, by which its embedding is found once batches are made.
+    order = _embedded(files, embeddings, skipped)
     if training:
         order = np.random.default_rng(config.seed).permutation(order)
-    photos = tf.data.Dataset.from_tensor_slices([str(files[i]) for i in order])
+    photos = tf.data.Dataset.from_tensor_slices(([str(files[i]) for i in order], order))
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE}
-    decoded = photos.map(decode, **parallel).filter(lambda image: tf.size(image) > 0)
+    decoded = photos.map(decode, **parallel).filter(usable)
     if not training:
-        crops = decoded.map(lambda image: tf.image.resize_with_crop_or_pad(image, size, size))
-        return PhotoStream(crops.batch(config.batch_size).prefetch(2), files, skipped)
+        crops = decoded.map(
+            lambda image, number: (tf.image.resize_with_crop_or_pad(image, size, size), number)
+        )
+        return PhotoStream(crops.batch(config.batch_size).map(finish).prefetch(2), files, skipped)
 
     shuffle = {"seed": config.seed, "reshuffle_each_iteration": True}
     if _fits_in_memory(len(files), short_side, config):
@@ -235,12 +271,13 @@ def load_dataset(config: DataConfig, split: str = "train", *, skip: int = 0) -> 
         stream = decoded.cache().shuffle(min(len(files), 2048), **shuffle).repeat().skip(skip)
     else:
         stream = photos.shuffle(len(files), **shuffle).repeat().skip(skip)
-        stream = stream.map(decode, **parallel).filter(lambda image: tf.size(image) > 0)
-    indexed = stream.enumerate(start=skip)
-    crops = indexed.map(
-        lambda index, image: _random_crop(tf, image, index, size, config.seed), **parallel
-    )
-    crops = crops.map(lambda image: tf.ensure_shape(image, (size, size, 3)))
-    return PhotoStream(
-        crops.batch(config.batch_size, drop_remainder=True).prefetch(4), files, skipped
-    )
+        stream = stream.map(decode, **parallel).filter(usable)
+
+    def crop(index: Any, photo: Any) -> Any:
+        image, number = photo
+        image = _random_crop(tf, image, index, size, config.seed)
+        return tf.ensure_shape(image, (size, size, 3)), number
+
+    batches = stream.enumerate(start=skip).map(crop, **parallel)
+    batches = batches.batch(config.batch_size, drop_remainder=True).map(finish)
+    return PhotoStream(batches.prefetch(4), files, skipped)

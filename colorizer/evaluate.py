@@ -78,7 +78,7 @@ FIGURES: dict[str, str] = {
     "psnr_gain": "higher",
     **{name: metric.better for name, metric in METRICS.items() if "mask" not in metric.needs},
 }
-"""The figures of a table: name → which is better, "higher", "lower", nearer to "zero"."""
+"""The figures: name → which is better, "higher", "lower", nearer to "zero"; "none": the truth's."""
 
 SOURCE_FIGURES = ("psnr_gain", "colorfulness_difference")  # the two that are shown per source
 EXTRACTORS = {"InceptionV3": ("inception_v3", 299), "MobileNetV2": ("mobilenet_v2", 224)}
@@ -602,7 +602,10 @@ def _print_table(
 
 
 def print_report(evaluation: Evaluation) -> None:
-    """Prints the figures of all photographs, and two of each source; at least 80 wide."""
+    """Prints the figures of all photographs, and two of each source; at least 80 wide.
+
+    The column `aim` says which is better, or the true photographs' own figure.
+    """
     console = Console(width=max(80, Console().width), markup=False, emoji=False, highlight=False)
     names, total = evaluation.metrics, evaluation.data["photographs"]
 
@@ -610,12 +613,14 @@ def print_report(evaluation: Evaluation) -> None:
         value = evaluation.figures[source].get(model, {}).get(name, math.nan)
         return f"{value:.3f}" if math.isfinite(value) else "n/a"
 
-    models = list(evaluation.figures[ALL])
-    index = [("metric", "better"), *((names[n], FIGURES[n].replace("none", "")) for n in names)]
+    models = [model for model in evaluation.figures[ALL] if model != TRUTH]
+    aims = {
+        name: cell(ALL, TRUTH, name) if FIGURES[name] == "none" else FIGURES[name] for name in names
+    }
+    index = [("metric", "aim"), *((heading, aims[name]) for name, heading in names.items())]
     columns = {model: [cell(ALL, model, name) for name in names] for model in models}
     _print_table(console, f"{total} photographs", index, columns)
     sources = evaluation.data["sources"]
-    models.remove(TRUTH)
     for name in [n for n in SOURCE_FIGURES if n in names and len(sources) > 1]:
         index = [("source", "photographs"), *((s, str(n)) for s, n in sources.items())]
         columns = {model: [cell(s, model, name) for s in sources] for model in models}

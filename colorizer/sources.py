@@ -73,7 +73,7 @@ class Download(NamedTuple):
 
 _OXFORD = "https://www.robots.ox.ac.uk/~vgg/data/flowers"
 # Oxford publishes no checksums. This one is recorded by google-deepmind/dm_nevis (datasets_storage/
-# handlers/oxford_flowers_17.py) and, independently, by at least four other public projects.
+# handlers/oxford_flowers_17.py) and by four other public projects that a search found.
 FLOWERS17 = Download(f"{_OXFORD}/17/17flowers.tgz", "md5:b59a65d8d1a99cd66944d474e1289eab")
 # These two by tensorflow/datasets (url_checksums/oxford_flowers102.txt); torchvision
 # (datasets/flowers102.py) has the same files by their MD5: 52808999... and a5357ecc...

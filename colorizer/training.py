@@ -10,6 +10,9 @@ The folder of a run
     `model.json`, `model.weights.h5`: the model, as `weights.load_pretrained` takes it.
     `log.csv`, `tensorboard/`: figures of each epoch. `grids/`: gray, predicted, true.
 
+With `embeddings` the frozen extractor runs once over the photographs instead of in every
+step: the network is trained without it, and put together with it whenever it is saved.
+
 A run that was killed goes on with `resume=True` as if nothing had happened: weights,
 optimizer, learning-rate schedule, random state and the stream of photographs are those of
 the last complete epoch.
@@ -26,7 +29,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from colorizer import color, data, hints, losses, masks, networks, weights
+from colorizer import color, data, embeddings, hints, losses, masks, networks, weights
 from colorizer.color import AB_SCALE
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -55,6 +58,8 @@ class TrainConfig:
         rebalancing: λ of the class weights.
         huber_delta: of regression losses in network units; None = squared.
         mask_weight: of the loss outside the mask.
+        embeddings: folder of the cache of the frozen extractor's embeddings of whole photographs
+            (`colorizer.embeddings`); None = the extractor sees each crop, in every step.
         init_from: a model whose weights to start from, where names and shapes agree.
         seed: of weights, order, crops, masks and hints.
     """
@@ -71,6 +76,7 @@ class TrainConfig:
     rebalancing: float = color.REBALANCING
     huber_delta: float | None = None
     mask_weight: float = 1.0
+    embeddings: str | None = None
     init_from: str | None = None
     seed: int = 0
 
@@ -233,10 +239,12 @@ class RunFolder(keras.callbacks.Callback):
     """Leaves behind, after each epoch, a checkpoint, the model, and a grid of pictures."""
 
     def __init__(
-        self, folder: Path, prior: np.ndarray, photographs: np.ndarray, config: TrainConfig
+        self, folder: Path, prior: np.ndarray, inputs: dict[str, np.ndarray], config: TrainConfig
     ) -> None:
         super().__init__()
-        self.folder, self.prior, self.photographs, self.run = folder, prior, photographs, config
+        self.folder, self.prior, self.inputs, self.run = folder, prior, inputs, config
+        self.photographs = inputs["image"]
+        self.whole = networks.build_network(config.network) if config.embeddings else None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """`epoch` counts from 0; the files count complete epochs."""
@@ -255,8 +263,12 @@ class RunFolder(keras.callbacks.Callback):
                 old.unlink()
 
     def _write_model(self, done: int) -> None:
+        network = self.model.network
+        if self.whole is not None:
+            copy_matching_weights(network, self.whole)
+            network = self.whole
         model = weights.Pretrained(
-            network=self.model.network,
+            network=network,
             config=self.run.network,
             prior=self.prior,
             rebalancing=self.run.rebalancing,
@@ -267,7 +279,7 @@ class RunFolder(keras.callbacks.Callback):
     def _draw_grid(self, done: int, logs: dict[str, float]) -> None:
         lab = color.rgb_to_lab(self.photographs)
         luminance = lab[..., :1]
-        outputs = self.model.predict_on_batch(self.photographs)
+        outputs = self.model.predict_on_batch(self.inputs)
         temperature, correction = color.vividness_to_decoding(GRID_VIVIDNESS)
         ab = networks.predicted_ab(
             outputs, self.model.class_weights, temperature=temperature, correction=correction
@@ -289,8 +301,9 @@ def _published(config: TrainConfig) -> dict[str, Any]:
     settings = dataclasses.asdict(config)
     del settings["network"]  # described on its own
     settings["data"]["sources"] = [Path(source).name for source in config.data.sources]
-    if config.init_from is not None:
-        settings["init_from"] = Path(config.init_from).name
+    for name in ("init_from", "embeddings"):
+        if settings[name] is not None:
+            settings[name] = Path(settings[name]).name
     return settings
 
 
@@ -317,7 +330,8 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
     if described.is_file():
         if not resume:
             raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
-        if json.loads(described.read_text("utf-8")) != json.loads(text):
+        # Compared as configs, so that a setting newer than the run has its default.
+        if TrainConfig.from_dict(json.loads(described.read_text("utf-8"))) != config:
             raise ValueError(f"{described} is of a run with other settings; cannot resume it")
     else:
         if resume:
@@ -334,8 +348,8 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
     return np.asarray(json.loads(stored.read_text("utf-8")))
 
 
-def _validation_photographs(config: DataConfig) -> np.ndarray:
-    """A few photographs spread over the validation split, (N, S, S, 3).
+def _validation_inputs(config: DataConfig) -> tuple[dict[str, np.ndarray], list[Path]]:
+    """A few photographs spread over the validation split, `image` (N, S, S, 3), and their files.
 
     A folder too small to have that split shows photographs it trains on.
     """
@@ -345,7 +359,7 @@ def _validation_photographs(config: DataConfig) -> np.ndarray:
         files = data.photo_files(config, "train")
     spread = np.linspace(0, len(files) - 1, min(len(files), VALIDATION_PHOTOS)).astype(int)
     size = config.image_size
-    crops = []
+    crops, read = [], []
     for index in spread:
         try:
             photograph = data.decode_photo(files[index], size)
@@ -353,9 +367,21 @@ def _validation_photographs(config: DataConfig) -> np.ndarray:
             continue  # the training stream tells which files are damaged
         top, left = ((side - size) // 2 for side in photograph.shape[:2])
         crops.append(photograph[top : top + size, left : left + size])
+        read.append(files[index])
     if not crops:
         raise ValueError(f"no readable photographs in {', '.join(config.sources)}")
-    return np.stack(crops)
+    return {"image": np.stack(crops)}, read
+
+
+def _embed(config: TrainConfig, files: list[Path]) -> np.ndarray:
+    """The embeddings (N, D) of photographs, in full precision."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        cache = Path(config.embeddings or "")
+        return embeddings.embed_files(files, config.network, cache=cache)
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> Path:
@@ -374,6 +400,8 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
             another run.
     """
     folder = Path(folder)
+    if config.embeddings is not None:
+        _embed(config, [])  # refuses what cannot be embedded before the folder is made
     steps = _steps_per_epoch(config)
     keras.utils.set_random_seed(config.seed)
     prior = _open_run(config, folder, resume=resume, steps=steps)
@@ -391,7 +419,7 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
 
 
 def _build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
-    network = networks.build_network(config.network)
+    network = networks.build_network(config.network, embedding_input=config.embeddings is not None)
     if config.init_from is not None:
         copy_matching_weights(weights.load_pretrained(config.init_from).network, network)
     class_weights = color.rebalancing_weights(prior, rebalancing=config.rebalancing)
@@ -409,8 +437,13 @@ def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> da
     """Trains from the last checkpoint, or from the start; returns the stream it drew from."""
     batch = config.data.batch_size
     checkpoint, done = _last_checkpoint(folder)
-    stream = data.load_dataset(config.data, "train", skip=done * steps * batch)
-    validation = _validation_photographs(config.data)
+    validation, files = _validation_inputs(config.data)
+    embedded = None
+    if config.embeddings is not None:
+        embedded = _embed(config, data.photo_files(config.data, "train"))
+        validation["embedding"] = _embed(config, files)
+        keras.utils.set_random_seed(config.seed)  # the extractor's weights may have drawn numbers
+    stream = data.load_dataset(config.data, "train", skip=done * steps * batch, embeddings=embedded)
     task = _build_task(config, prior)
     task.compile(optimizer=_optimizer(config, steps * config.epochs), jit_compile=False)
     task.predict_on_batch(validation)  # creates the variables that a checkpoint is read into

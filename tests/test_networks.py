@@ -354,7 +354,9 @@ def test_a_frozen_extractor_stays_as_it_is(built):
     assert extractor.trainable_weights == []
     assert network.trainable_weights
     assert not {id(w) for w in extractor.weights} & {id(w) for w in network.trainable_weights}
-    statistics = {x: extractor.get_layer(x).moving_mean.numpy() for x in ("conv1_bn", "conv_pw_13_bn")}
+    statistics = {
+        x: extractor.get_layer(x).moving_mean.numpy() for x in ("conv1_bn", "conv_pw_13_bn")
+    }
     encoder = network.get_layer("encoder_conv1_bn")
     own, weights = encoder.moving_mean.numpy(), network.get_weights()
     inputs = example(CONFIGS["mobilenet"])
