@@ -14,7 +14,8 @@ Conventions
 
     The stream is a function of the config alone. `skip` examples in, it yields exactly
     what an uninterrupted stream would have yielded then, which is what lets an
-    interrupted training resume.
+    interrupted training resume. (One exception: where the photographs are too many to
+    cache, files that were left out count as seen; only decoding them again would tell.)
 """
 
 import dataclasses

@@ -324,7 +324,8 @@ def _extract(
     """The embedding (B, D) of the luminance; stride → its feature map and if that is short."""
     if config.embedding_size is not None:
         size = config.embedding_size
-        luminance = layers.Resizing(size, size, name="extractor_resize")(luminance)
+        # Not `layers.Resizing`, which puts the whole network into training mode when called.
+        luminance = ops.image.resize(luminance, (size, size), antialias=True)
     image = layers.Concatenate(name="extractor_gray_rgb")([luminance] * 3)
     if config.extractor == "xception_half":
         extractor, frozen = xception(width=0.5), {}

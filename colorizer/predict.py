@@ -151,6 +151,22 @@ def _check_image(image: Any) -> np.ndarray:
     return image
 
 
+def _check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask as float32 (H, W).
+
+    Raises:
+        ValueError: another shape than the photograph's, or values outside [0, 1].
+    """
+    mask = np.asarray(mask)
+    if mask.shape != shape:
+        raise ValueError(f"mask must have the image's shape {shape}. Received: {mask.shape}")
+    if not (mask.dtype == bool or (np.issubdtype(mask.dtype, np.floating) and mask.min() >= 0)):
+        raise ValueError(f"mask must be bool or float in [0, 1]. Received: {mask.dtype}")
+    if not mask.max() <= 1:
+        raise ValueError(f"mask must be in [0, 1]. Received: up to {mask.max():g}")
+    return mask.astype("float32")
+
+
 def _strips(height: int, width: int) -> Iterator[slice]:
     rows = max(1, STRIP_PIXELS // width)
     for top in range(0, height, rows):
@@ -230,7 +246,12 @@ class Colorizer:
         return _resize(luminance, shape, resample=Image.Resampling.LANCZOS).clip(0, 100)
 
     def __call__(
-        self, image: Any, *, vividness: float | None = None, strength: float = 1.0
+        self,
+        image: Any,
+        *,
+        vividness: float | None = None,
+        strength: float = 1.0,
+        mask: Any = None,
     ) -> np.ndarray:
         """Colours a photograph.
 
@@ -239,6 +260,9 @@ class Colorizer:
             vividness: in [0, 1]: 0 = the unbiased conditional mean (faithful, pale), 1 =
                 most vivid; None = the model's best-looking.
             strength: in [0, 1], multiplies the colours: 0 = gray, 1 = as predicted.
+            mask: (H, W) bool or float in [0, 1]: 1 = colour this, 0 = leave gray, between =
+                blend; None = colour everything. It acts at full size, after everything
+                else: where it is 0, R = G = B, the very gray of the photograph.
 
         Returns:
             (H, W, 3), dtype of the image.
@@ -252,10 +276,13 @@ class Colorizer:
         luminance = _luminance(image)
         field = self.predict_field(luminance, vividness=vividness)
         height, width = luminance.shape
+        gate = None if mask is None else _check_mask(mask, luminance.shape)
         output = np.empty((height, width, 3), image.dtype)
         for rows in _strips(height, width):
             strip = luminance[rows]
             ab = strength * field.rows(strip, rows.start, height)
+            if gate is not None:
+                ab *= gate[rows, :, None]
             rgb = color.lab_to_rgb(np.concatenate([strip[..., None], ab], axis=-1))
             output[rows] = _quantize(rgb, image.dtype)
             if not (colored := ab.any(axis=-1)).all():
@@ -293,7 +320,7 @@ def colorize(image: Any, **options: Any) -> np.ndarray:
 
     Args:
         image: an array (see `Colorizer.__call__`), or the path of a photograph.
-        **options: `vividness` and `strength`, as of `Colorizer.__call__`.
+        **options: `vividness`, `strength` and `mask`, as of `Colorizer.__call__`.
 
     Returns:
         (H, W, 3), dtype of the image.

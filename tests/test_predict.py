@@ -13,6 +13,7 @@ from skimage import color as skcolor
 from skimage import data as samples
 
 from colorizer import predict
+from colorizer.masks import make_mask
 from colorizer.predict import Colorizer, colorize, colorize_files, guided_field
 from colorizer.weights import ModelError
 
@@ -140,6 +141,54 @@ def test_guided_field_keeps_colours_on_their_side_of_an_edge() -> None:
         np.abs(ab - enlarged(sharp, 4))[:, near].mean() for ab in (guided, enlarged(blurred, 4))
     )
     assert error < 0.75 * plain
+
+
+@pytest.mark.parametrize("dtype", WHITE)
+@pytest.mark.parametrize("pattern", ["half", "checkerboard:7", "white-noise:0.4", "discs:3"])
+@pytest.mark.parametrize("size", [(64, 96), (33, 17), (2, 1)])
+def test_outside_the_mask_it_is_gray_to_the_last_bit(colorizer, dtype, pattern, size) -> None:
+    image = ramp(*size, dtype)
+    mask = make_mask(pattern, size, seed=3)
+    output = colorizer(image, mask=mask, vividness=1.0)
+    outside = mask == 0
+    if np.issubdtype(image.dtype, np.integer):
+        assert_array_equal(output[outside], np.stack([image] * 3, axis=-1)[outside])
+    else:
+        np.testing.assert_allclose(output[outside], image[outside][:, None].repeat(3, 1), atol=1e-6)
+        assert (output[outside] == output[outside][:, :1]).all()
+    whole = colorizer(image, vividness=1.0)
+    assert_array_equal(output[~outside], whole[~outside])
+
+
+def test_gray_outside_the_mask_of_a_colour_photograph(colorizer) -> None:
+    image = samples.chelsea()
+    mask = make_mask("half:vertical", image.shape[:2])
+    output = colorizer(image, mask=mask)
+    outside = output[mask == 0].astype(int)
+    assert np.ptp(outside, axis=-1).max() == 0
+    assert np.abs(lightness(output) - lightness(image))[mask == 0].max() < 0.3
+
+
+def test_a_soft_mask_blends(colorizer) -> None:
+    image = samples.coffee()[:128, :128]
+    half = np.full(image.shape[:2], 0.5, "float32")
+    assert_array_equal(colorizer(image, mask=half), colorizer(image, strength=0.5))
+    assert_array_equal(colorizer(image, mask=half > 0), colorizer(image))
+
+
+@pytest.mark.parametrize(
+    ("mask", "told"),
+    [
+        (np.ones((8, 9), bool), r"\(8, 9\)"),
+        (np.full((8, 8), 1.5), "1.5"),
+        (np.full((8, 8), -0.5), r"float in \[0, 1\]"),
+        (np.full((8, 8), np.nan), "mask must be"),
+        (np.full((8, 8), 255, "uint8"), "uint8"),
+    ],
+)
+def test_refuses_what_is_not_a_mask(colorizer, mask, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        colorizer(ramp(8, 8, "uint8"), mask=mask)
 
 
 @pytest.mark.parametrize(

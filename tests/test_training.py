@@ -192,3 +192,12 @@ def test_weights_are_copied_by_path_and_shape() -> None:
         target.get_layer("hidden").kernel, source.get_layer("hidden").kernel
     )
     np.testing.assert_array_equal(target.get_layer("out").kernel, old)
+
+
+def test_half_precision_trains_and_is_put_away(photographs, tmp_path) -> None:
+    before = keras.config.dtype_policy().name
+    settings = config(photographs, precision="mixed_bfloat16")
+    model = train(dataclasses.replace(settings, epochs=1), tmp_path / "run")
+    assert keras.config.dtype_policy().name == before
+    assert np.isfinite(float(log(tmp_path / "run")[0]["loss"]))
+    assert {v.dtype for v in weights.load_pretrained(model).network.variables} == {"float32"}

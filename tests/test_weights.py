@@ -232,6 +232,15 @@ def test_weights_of_another_network(saved, changes):
     refused(saved, str(saved / "model.weights.h5"))
 
 
+def test_weights_of_a_network_with_more_layers(saved):
+    """All that is asked for is there, in the right shape, and something else too."""
+    path = saved / "model.weights.h5"
+    with h5py.File(path, "r+") as file:
+        file["encoder_conv1_mask/0"] = np.zeros((3, 3, 1, 8), "float16")
+    describe(saved)
+    refused(saved, str(path))
+
+
 def test_weights_file_of_another_layout(saved, model):
     path = saved / "model.weights.h5"
     with h5py.File(path, "w") as file:  # as many entries as weights, none of them in a group
