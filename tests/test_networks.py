@@ -56,6 +56,11 @@ def randomize(network, seed=1, scale=0.05):
         variable.assign(value + scale * np.abs(rng.normal(size=value.shape)))
 
 
+def arriving_at_extractor(network):
+    """The tensor that a network hands to its extractor's first layer."""
+    return network.get_layer("extractor")._inbound_nodes[-1].input_tensors[0]
+
+
 def outputs_of(config, size):
     height, width = size
     if config.head == "distribution":
@@ -241,8 +246,7 @@ def test_koalarization_sees_299_and_1000_classes_and_answers_at_the_size_it_was_
     extractor = koalarization.get_layer("extractor")
     assert extractor.output["embedding"].shape == (None, 1000)
     assert extractor.layers[-1].activation is keras.activations.linear  # before the softmax
-    assert koalarization.get_layer("extractor_resize").height == 299
-    assert koalarization.get_layer("extractor_resize").width == 299
+    assert arriving_at_extractor(koalarization).shape == (None, 299, 299, 3)
     assert koalarization.get_layer("fusion_embedding").kernel.shape == (1000, 256)
 
 
@@ -332,8 +336,7 @@ CAFFE_MEANS_BGR = np.array([103.939, 116.779, 123.68])
 def test_an_application_gets_the_input_range_it_was_trained_on(extractor, black, white):
     config = dataclasses.replace(TINY, extractor=extractor, fusion="global")
     model = networks.embedding_extractor(config)
-    (node,) = model.get_layer("extractor")._inbound_nodes[-1:]
-    arriving = keras.Model(model.input, node.input_tensors[0])
+    arriving = keras.Model(model.input, arriving_at_extractor(model))
     luminance = np.broadcast_to(np.array([-1.0, 1.0, 0.0]).reshape(3, 1, 1, 1), (3, 4, 4, 1))
     pixels = ops.convert_to_numpy(arriving(luminance.astype("float32")))[:, 1, 2]
     middle = (np.asarray(black) + np.asarray(white)) / 2
@@ -342,8 +345,7 @@ def test_an_application_gets_the_input_range_it_was_trained_on(extractor, black,
 
 def test_our_own_xception_gets_minus_one_to_one(built):
     network = built("tiny")
-    (node,) = network.get_layer("extractor")._inbound_nodes[-1:]
-    arriving = keras.Model(network.inputs, node.input_tensors[0])
+    arriving = keras.Model(network.inputs, arriving_at_extractor(network))
     luminance = example(TINY)["luminance"]
     np.testing.assert_array_equal(arriving([luminance]), np.repeat(luminance, 3, axis=-1))
 
@@ -407,6 +409,11 @@ def test_each_condition_is_switched_on_by_itself(mask, hints):
     )
     network = build_network(config)
     assert set(network.input) == {"luminance"} | ({"mask"} if mask else {"hints"})
+    # A resized extractor once put the whole network into training mode.
+    before = network.get_weights()
+    run(network, example(config))
+    for expected, weights in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, expected)
 
 
 def test_conditions_start_from_the_network_without_them(built):
