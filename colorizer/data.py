@@ -14,14 +14,15 @@ Conventions
 
     The stream is a function of the config alone. `skip` examples in, it yields exactly
     what an uninterrupted stream would have yielded then, which is what lets an
-    interrupted training resume. (One exception: where the photographs are too many to
-    cache, files that were left out count as seen; only decoding them again would tell.)
+    interrupted training resume; it needs to be told the files that were found `unusable`
+    before, since only decoding them again would tell.
 """
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -92,16 +93,14 @@ def _photos_in(folder: Path) -> list[Path]:
 
 
 def _split_files(folder: Path, split: str, config: DataConfig) -> list[Path]:
-    """The files of one split of a folder."""
-    if (folder / "train").is_dir():
-        if split == "train" and not (folder / "validation").is_dir():
-            return _hashed(folder / "train", "train", dataclasses.replace(config, test_share=0.0))
-        if (folder / split).is_dir():
-            return _photos_in(folder / split)
-        if split == "validation":
-            without_test = dataclasses.replace(config, test_share=0.0)
-            return _hashed(folder / "train", "validation", without_test)
-    return _hashed(folder, split, config)
+    """The files of one split of a folder; a split it lacks is cut out of its `train`."""
+    own = {name for name in SPLITS if (folder / name).is_dir()}
+    if "train" not in own:
+        return _hashed(folder, split, config)
+    if split in own - {"train"}:
+        return _photos_in(folder / split)
+    shares = {f"{name}_share": 0.0 for name in own - {"train"}}
+    return _hashed(folder / "train", split, dataclasses.replace(config, **shares))
 
 
 def _hashed(folder: Path, split: str, config: DataConfig) -> list[Path]:
@@ -142,7 +141,11 @@ def decode_photo(path: Path, short_side: int) -> np.ndarray:
     with Image.open(path) as image:
         # JPEG can be decoded at 1/2, 1/4, 1/8 of its size at a fraction of the cost.
         image.draft("RGB", (2 * short_side, 2 * short_side))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode.startswith("I;16"):
+            # Pillow clips 16 bits to 8 instead of scaling them.
+            upright = Image.fromarray((np.asarray(upright) / 257).round().astype("uint8"))
+        upright = upright.convert("RGB")
         scale = short_side / min(upright.size)
         width, height = (max(short_side, round(side * scale)) for side in upright.size)
         small = upright.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -155,13 +158,13 @@ def mean_saturation(rgb: np.ndarray) -> float:
 
 
 def _loader(
-    short_side: int, config: DataConfig, skipped: dict[Path, str]
+    short_side: int, config: DataConfig, skipped: dict[Path, str], *, remember: bool
 ) -> Callable[[bytes], np.ndarray]:
     """Decodes one file; an unusable one gives an empty picture and its reason."""
     empty = np.zeros((0, 0, 3), "uint8")
+    remembered: dict[bytes, np.ndarray] = {}
 
-    def load(name: bytes) -> np.ndarray:
-        path = Path(name.decode())
+    def decode(path: Path) -> np.ndarray:
         try:
             rgb = decode_photo(path, short_side)
         except Exception as error:  # Pillow's decoders raise of every kind
@@ -172,7 +175,32 @@ def _loader(
             return empty
         return rgb
 
+    def load(name: bytes) -> np.ndarray:
+        if name in remembered:
+            return remembered[name]
+        rgb = decode(Path(name.decode()))
+        if remember:
+            remembered[name] = rgb
+        return rgb
+
     return load
+
+
+def _endless_order(tf: Any, usable: np.ndarray, seed: int, skip: int) -> Any:
+    """The numbers of the usable files, each once an epoch, in an order of (seed, epoch).
+
+    The order is that of all files with the unusable ones left out: whether a file is found
+    out here or was known before does not move the others.
+    """
+    count, total = int(usable.sum()), len(usable)
+
+    def epoch_order(epoch: Any) -> Any:
+        keys = tf.random.stateless_uniform([total], tf.stack([tf.cast(seed, tf.int64), epoch]))
+        order = tf.argsort(keys, stable=True)
+        return tf.data.Dataset.from_tensor_slices(order[tf.gather(usable, order)])
+
+    epochs = tf.data.Dataset.range(skip // count, np.iinfo("int64").max)
+    return epochs.flat_map(epoch_order).skip(skip % count)
 
 
 def _random_crop(tf: Any, image: Any, index: Any, size: int, seed: int) -> Any:
@@ -188,17 +216,21 @@ def _random_crop(tf: Any, image: Any, index: Any, size: int, seed: int) -> Any:
     return tf.cond(uniform[3] < 0.5, lambda: crop, lambda: crop[:, ::-1])
 
 
-def _embedded(
+def _usable(
     files: Sequence[Path], embeddings: np.ndarray | None, skipped: dict[Path, str]
 ) -> np.ndarray:
-    """The numbers of the files that have an embedding (a row without NaN), if any do."""
-    if embeddings is None:
-        return np.arange(len(files))
-    if len(embeddings) != len(files):
-        raise ValueError(f"embeddings: {len(embeddings)} rows; expected {len(files)}, one a file")
-    missing = np.isnan(embeddings).any(axis=1)
-    skipped |= {files[i]: "unreadable: no embedding" for i in np.flatnonzero(missing).tolist()}
-    return np.flatnonzero(~missing)
+    """Which files, (N,) bool, are not known to be unusable and have an embedding, if any do."""
+    if embeddings is not None:
+        if len(embeddings) != len(files):
+            raise ValueError(
+                f"embeddings: {len(embeddings)} rows; expected {len(files)}, one a file"
+            )
+        for i in np.flatnonzero(np.isnan(embeddings).any(axis=1)):
+            skipped.setdefault(files[i], "unreadable: no embedding")
+    usable = np.array([path not in skipped for path in files])
+    if not usable.any():
+        raise ValueError(f"none of the {len(files)} photographs can be used")
+    return usable
 
 
 def _fits_in_memory(count: int, short_side: int, config: DataConfig) -> bool:
@@ -210,6 +242,7 @@ def load_dataset(
     split: str = "train",
     *,
     skip: int = 0,
+    unusable: Mapping[Path, str] = MappingProxyType({}),
     embeddings: np.ndarray | None = None,
 ) -> PhotoStream:
     """The pipeline over one split.
@@ -221,6 +254,7 @@ def load_dataset(
         config: what to load.
         split: "train", "validation" or "test".
         skip: how many training examples an interrupted run has already seen.
+        unusable: what that run's stream had `skipped` by then.
         embeddings: (N, D) float32, a row for each file of `photo_files(config, split)`.
 
     Returns:
@@ -233,52 +267,41 @@ def load_dataset(
     import tensorflow as tf
 
     files, size = photo_files(config, split), config.image_size
-    skipped: dict[Path, str] = {}
+    skipped = {path: reason for path, reason in unusable.items() if path in set(files)}
+    usable = _usable(files, embeddings, skipped)
     training = split == "train"
     short_side = round(size * LOAD_MARGIN) if training else size
-    load = _loader(short_side, config, skipped)
+    remember = training and _fits_in_memory(len(set(files)), short_side, config)
+    load = _loader(short_side, config, skipped, remember=remember)
+    names = tf.constant([str(path) for path in files])
+    table = None if embeddings is None else tf.constant(embeddings, tf.float32)
+    parallel = {"num_parallel_calls": tf.data.AUTOTUNE}
 
-    def decode(name: Any, number: Any) -> Any:
-        image = tf.numpy_function(load, [name], tf.uint8, stateful=False)
+    def decode(number: Any) -> Any:
+        image = tf.numpy_function(load, [names[number]], tf.uint8, stateful=False)
         return tf.ensure_shape(image, (None, None, 3)), number
 
-    def usable(image: Any, _: Any) -> Any:
-        return tf.size(image) > 0
+    def random_crop(index: Any, photo: Any) -> Any:
+        image, number = photo
+        image = _random_crop(tf, image, index, size, config.seed)
+        return tf.ensure_shape(image, (size, size, 3)), number
 
-    table = None if embeddings is None else tf.constant(embeddings, tf.float32)
+    def centre_crop(image: Any, number: Any) -> Any:
+        return tf.image.resize_with_crop_or_pad(image, size, size), number
 
     def finish(images: Any, numbers: Any) -> Any:
         if table is None:
             return images
         return {"image": images, "embedding": tf.gather(table, numbers)}
 
-    # Each file goes with its number, by which its embedding is found once batches are made.
-    order = _embedded(files, embeddings, skipped)
     if training:
-        order = np.random.default_rng(config.seed).permutation(order)
-    photos = tf.data.Dataset.from_tensor_slices(([str(files[i]) for i in order], order))
-    parallel = {"num_parallel_calls": tf.data.AUTOTUNE}
-    decoded = photos.map(decode, **parallel).filter(usable)
-    if not training:
-        crops = decoded.map(
-            lambda image, number: (tf.image.resize_with_crop_or_pad(image, size, size), number)
-        )
-        return PhotoStream(crops.batch(config.batch_size).map(finish).prefetch(2), files, skipped)
-
-    shuffle = {"seed": config.seed, "reshuffle_each_iteration": True}
-    if _fits_in_memory(len(files), short_side, config):
-        # Cached before the shuffle, so that each epoch has an order of its own; the buffer
-        # holds decoded photographs, hence its bound. `photos` is shuffled already.
-        stream = decoded.cache().shuffle(min(len(files), 2048), **shuffle).repeat().skip(skip)
+        numbers = _endless_order(tf, usable, config.seed, skip)
     else:
-        stream = photos.shuffle(len(files), **shuffle).repeat().skip(skip)
-        stream = stream.map(decode, **parallel).filter(usable)
-
-    def crop(index: Any, photo: Any) -> Any:
-        image, number = photo
-        image = _random_crop(tf, image, index, size, config.seed)
-        return tf.ensure_shape(image, (size, size, 3)), number
-
-    batches = stream.enumerate(start=skip).map(crop, **parallel)
-    batches = batches.batch(config.batch_size, drop_remainder=True).map(finish)
+        numbers = tf.data.Dataset.from_tensor_slices(np.flatnonzero(usable))
+    photos = numbers.map(decode, **parallel).filter(lambda image, _: tf.size(image) > 0)
+    if training:
+        crops = photos.enumerate(start=skip).map(random_crop, **parallel)
+    else:
+        crops = photos.map(centre_crop)
+    batches = crops.batch(config.batch_size, drop_remainder=training).map(finish)
     return PhotoStream(batches.prefetch(4), files, skipped)

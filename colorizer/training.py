@@ -6,6 +6,7 @@ for the loss; everything else is plain `keras.Model.fit`.
 
 The folder of a run
     `config.json`: every setting. `prior.json`: the distribution of colours in the data.
+    `skipped.json`: files that were left out, and why.
     `checkpoint-NNNN.weights.h5`: weights and optimizer after epoch NNNN (the last only).
     `model.json`, `model.weights.h5`: the model, as `weights.load_pretrained` takes it.
     `log.csv`, `tensorboard/`: figures of each epoch. `grids/`: gray, predicted, true.
@@ -239,10 +240,16 @@ class RunFolder(keras.callbacks.Callback):
     """Leaves behind, after each epoch, a checkpoint, the model, and a grid of pictures."""
 
     def __init__(
-        self, folder: Path, prior: np.ndarray, inputs: dict[str, np.ndarray], config: TrainConfig
+        self,
+        folder: Path,
+        prior: np.ndarray,
+        inputs: dict[str, np.ndarray],
+        skipped: dict[Path, str],
+        config: TrainConfig,
     ) -> None:
         super().__init__()
         self.folder, self.prior, self.inputs, self.run = folder, prior, inputs, config
+        self.skipped = skipped
         self.photographs = inputs["image"]
         self.whole = networks.build_network(config.network) if config.embeddings else None
 
@@ -254,6 +261,8 @@ class RunFolder(keras.callbacks.Callback):
         self._write_checkpoint(done)
 
     def _write_checkpoint(self, done: int) -> None:
+        skipped = {str(path): reason for path, reason in self.skipped.copy().items()}
+        _write_json(self.folder / "skipped.json", skipped)
         final = self.folder / f"checkpoint-{done:04d}.weights.h5"
         partial = self.folder / ".checkpoint.weights.h5"
         self.model.save_weights(partial, overwrite=True)
@@ -316,6 +325,20 @@ def _psnr(true: np.ndarray, predicted: np.ndarray) -> float:
 # --------------------------------------------------------------------------------- the run
 
 
+def _write_json(path: Path, value: Any) -> None:
+    """Writes a file that is whole or not there."""
+    partial = path.with_name(f".partial-{path.name}")
+    partial.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+    os.replace(partial, path)
+
+
+def _known_unusable(folder: Path) -> dict[Path, str]:
+    stored = folder / "skipped.json"
+    if not stored.is_file():
+        return {}
+    return {Path(path): reason for path, reason in json.loads(stored.read_text("utf-8")).items()}
+
+
 def _last_checkpoint(folder: Path) -> tuple[Path | None, int]:
     checkpoints = sorted(folder.glob("checkpoint-*.weights.h5"))
     if not checkpoints:
@@ -339,12 +362,10 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
         folder.mkdir(parents=True, exist_ok=True)
         described.write_text(text, "utf-8")
     stored = folder / "prior.json"
-    if not stored.is_file():
+    if not stored.is_file():  # also when a run was killed while it was being estimated
         seen = config.epochs * steps * config.data.batch_size
         prior = estimate_prior(config.data, seen)
-        partial = folder / ".prior.json"
-        partial.write_text(json.dumps(prior.tolist()), "utf-8")
-        os.replace(partial, stored)
+        _write_json(stored, prior.tolist())
     return np.asarray(json.loads(stored.read_text("utf-8")))
 
 
@@ -443,7 +464,13 @@ def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> da
         embedded = _embed(config, data.photo_files(config.data, "train"))
         validation["embedding"] = _embed(config, files)
         keras.utils.set_random_seed(config.seed)  # the extractor's weights may have drawn numbers
-    stream = data.load_dataset(config.data, "train", skip=done * steps * batch, embeddings=embedded)
+    stream = data.load_dataset(
+        config.data,
+        "train",
+        skip=done * steps * batch,
+        unusable=_known_unusable(folder),
+        embeddings=embedded,
+    )
     task = _build_task(config, prior)
     task.compile(optimizer=_optimizer(config, steps * config.epochs), jit_compile=False)
     task.predict_on_batch(validation)  # creates the variables that a checkpoint is read into
@@ -459,7 +486,7 @@ def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> da
             steps_per_epoch=steps,
             shuffle=False,
             callbacks=[
-                RunFolder(folder, prior, validation, config),
+                RunFolder(folder, prior, validation, stream.skipped, config),
                 log,
                 keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
                 keras.callbacks.TerminateOnNaN(),

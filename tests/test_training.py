@@ -77,7 +77,7 @@ def finished(photographs, tmp_path_factory) -> Path:
 def test_a_run_leaves_everything_in_its_folder(finished, photographs) -> None:
     names = {p.name for p in finished.iterdir()}
     assert names == {
-        "config.json", "prior.json", "log.csv", "tensorboard", "grids",
+        "config.json", "prior.json", "skipped.json", "log.csv", "tensorboard", "grids",
         "checkpoint-0003.weights.h5", "model.json", "model.weights.h5",
     }  # fmt: skip
     assert sorted(p.name for p in (finished / "grids").iterdir()) == [
