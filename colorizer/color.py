@@ -34,6 +34,7 @@ Tensor = Any  # a tensor of whichever backend Keras runs on
 AB_SCALE = 110.0  # network units: ab / AB_SCALE is within about [-1, 1]
 BIN_STEP = 10.0  # spacing of the grid of ab bins, in Lab units
 NEIGHBOURS, SIGMA = 5, 5.0  # soft encoding over the nearest bins [1, section 2.2]
+SMALLEST_PRIOR = 1e-12  # far from every colour of the data the Gaussian underflows to 0
 REBALANCING = 0.5  # λ: share of the uniform distribution mixed into the prior [1, eq. 4]
 PUBLISHED_TEMPERATURE = 0.38  # [1, section 2.3]
 
@@ -194,14 +195,15 @@ def smooth_prior(counts: np.ndarray) -> np.ndarray:
         ValueError: `counts` has another shape or holds nothing.
     """
     counts = np.asarray(counts, "float64")
-    if counts.shape != (len(AB_BINS),) or counts.sum() <= 0:
+    if counts.shape != (len(AB_BINS),) or not (counts.min() >= 0 and 0 < counts.sum() < np.inf):
         raise ValueError(
-            f"counts must be ({len(AB_BINS)},) with a positive sum. "
+            f"counts must be ({len(AB_BINS)},), none negative, with a positive sum. "
             f"Received: shape {counts.shape}, sum {counts.sum()}"
         )
     squared = ((AB_BINS[:, None] - AB_BINS[None]) ** 2).sum(-1)
     kernel = np.exp(-squared / (2 * SIGMA**2))
-    return (kernel / kernel.sum(0)) @ (counts / counts.sum())
+    prior = (kernel / kernel.sum(0)) @ (counts / counts.sum()) + SMALLEST_PRIOR
+    return prior / prior.sum()
 
 
 def rebalancing_weights(prior: np.ndarray, *, rebalancing: float = REBALANCING) -> np.ndarray:
@@ -213,8 +215,15 @@ def rebalancing_weights(prior: np.ndarray, *, rebalancing: float = REBALANCING) 
 
     Returns:
         (313,) float32 weights whose mean under the prior is 1.
+
+    Raises:
+        ValueError: not 313 finite probabilities, or λ outside [0, 1].
     """
     prior = np.asarray(prior, "float64")
+    if prior.shape != (len(AB_BINS),) or not (prior.min() >= 0 and np.isfinite(prior).all()):
+        raise ValueError(f"prior must be ({len(AB_BINS)},) probabilities. Received: {prior.shape}")
+    if not 0 <= rebalancing <= 1:
+        raise ValueError(f"rebalancing must be in [0, 1]. Received: {rebalancing}")
     weights = 1 / ((1 - rebalancing) * prior + rebalancing / len(prior))
     return (weights / (prior * weights).sum()).astype("float32")
 

@@ -99,8 +99,12 @@ def _split_files(folder: Path, split: str, config: DataConfig) -> list[Path]:
         return _hashed(folder, split, config)
     if split in own - {"train"}:
         return _photos_in(folder / split)
-    shares = {f"{name}_share": 0.0 for name in own - {"train"}}
-    return _hashed(folder / "train", split, dataclasses.replace(config, **shares))
+    shares = dataclasses.replace(
+        config,
+        validation_share=0.0 if "validation" in own else config.validation_share,
+        test_share=0.0 if "test" in own else config.test_share,
+    )
+    return _hashed(folder / "train", split, shares)
 
 
 def _hashed(folder: Path, split: str, config: DataConfig) -> list[Path]:
@@ -225,7 +229,7 @@ def _usable(
             raise ValueError(
                 f"embeddings: {len(embeddings)} rows; expected {len(files)}, one a file"
             )
-        for i in np.flatnonzero(np.isnan(embeddings).any(axis=1)):
+        for i in np.flatnonzero(np.isnan(embeddings).any(axis=1)).tolist():
             skipped.setdefault(files[i], "unreadable: no embedding")
     usable = np.array([path not in skipped for path in files])
     if not usable.any():

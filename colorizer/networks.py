@@ -46,6 +46,7 @@ Tensor = Any
 
 FUSIONS = ("global", "multiscale")
 HEADS = ("regression", "distribution")
+EMBEDDINGS = ("pooled", "classes")
 NO_CONDITIONS: Mapping[str, Tensor] = MappingProxyType({})
 LOGITS_STRIDE = 4  # ab at a quarter of the resolution still scores 37.7 dB: edges limit, not this
 
@@ -305,14 +306,17 @@ def _feature_maps(
     probe = 320
     maps: dict[int, Tensor] = {}
     heights: dict[int, int] = {}
-    for layer in extractor.layers if strides else []:
-        if isinstance(layer, layers.InputLayer) or len(layer.output.shape) != 4:
-            continue
-        probing = keras.Model(extractor.input, layer.output)
-        height = probing.compute_output_shape((1, probe, probe, 3))[1]
-        for stride in strides:
-            if probe // stride - 1 <= height <= probe // stride:
-                maps[stride], heights[stride] = layer.output, height
+    outputs = [
+        layer.output
+        for layer in (extractor.layers[1:] if strides else [])
+        if len(layer.output.shape) == 4
+    ]
+    if outputs:
+        shapes = keras.Model(extractor.input, outputs).compute_output_shape((1, probe, probe, 3))
+        for output, shape in zip(outputs, shapes, strict=True):
+            for stride in strides:
+                if probe // stride - 1 <= shape[1] <= probe // stride:
+                    maps[stride], heights[stride] = output, shape[1]
     if missing := set(strides) - set(maps):
         raise ValueError(f"extractor {extractor.name!r} has no feature maps at strides {missing}")
     return maps, [stride for stride in strides if heights[stride] < probe // stride]
@@ -483,9 +487,16 @@ def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> ke
     Raises:
         ValueError: a setting is not one of those known, or two do not go together.
     """
-    for field, known in (("network", NETWORKS), ("fusion", FUSIONS), ("head", HEADS)):
+    choices = {"network": NETWORKS, "fusion": FUSIONS, "head": HEADS, "embedding": EMBEDDINGS}
+    for field, known in choices.items():
         if (received := getattr(config, field)) not in known:
             raise ValueError(f"{field} must be one of {sorted(known)}. Received: {received!r}")
+    encoder_stride = math.prod(stride for _, stride in config.encoder)
+    if encoder_stride >> (len(config.decoder) - 1) < 1 or not config.decoder:
+        raise ValueError(
+            f"decoder must have 1 to {encoder_stride.bit_length()} stages after an encoder of "
+            f"stride {encoder_stride}. Received: {len(config.decoder)}"
+        )
     return NETWORKS[config.network](config, embedding_input=embedding_input)
 
 

@@ -8,7 +8,7 @@ The folder of a run
     `config.json`: every setting. `prior.json`: the distribution of colours in the data.
     `skipped.json`: files that were left out, and why.
     `checkpoint-NNNN.weights.h5`: weights and optimizer after epoch NNNN (the last only).
-    `model.json`, `model.weights.h5`: the model, as `weights.load_pretrained` takes it.
+    `model.json`, `model-HASH.weights.h5`: the model, as `weights.load_pretrained` takes it.
     `log.csv`, `tensorboard/`: figures of each epoch. `grids/`: gray, predicted, true.
 
 With `embeddings` the frozen extractor runs once over the photographs instead of in every

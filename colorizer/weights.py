@@ -1,13 +1,14 @@
 """Released and trained models on disk: a JSON description beside HDF5 weights.
 
 `NAME.json` says what the network is, how it was trained, what decodes it, and the
-SHA-256 of `NAME.weights.h5`, which holds a float16 array `LAYER/INDEX` for each weight of
-each layer. Keras's own layout numbers the layers of a kind in the order of the graph, so
-that one more branch would shift all that follow; names do not shift. Nothing in either
-file is executed or unpickled.
+SHA-256 of its weights. `NAME-HASH.weights.h5`, where HASH is the beginning of that, holds
+a float16 array `LAYER/INDEX` for each weight of each layer. Keras's own layout numbers the
+layers of a kind in the order of the graph, so that one more branch would shift all that
+follow; names do not shift. Nothing in either file is executed or unpickled.
 """
 
 import dataclasses
+import glob
 import hashlib
 import json
 import os
@@ -87,8 +88,8 @@ def find_model(model: str | Path) -> Path:
     return path
 
 
-def _weights_file(description: Path) -> Path:
-    return description.with_name(f"{description.stem}.weights.h5")
+def _weights_file(description: Path, sha256: str) -> Path:
+    return description.with_name(f"{description.stem}-{sha256[:8]}.weights.h5")
 
 
 def _sha256(path: Path) -> str:
@@ -106,27 +107,27 @@ def load_pretrained(model: str | Path = DEFAULT_MODEL) -> Pretrained:
         ModelError: missing, truncated, altered, or weights of another network.
     """
     path = find_model(model)
-    weights = _weights_file(path)
     try:
         described = json.loads(path.read_text("utf-8"))
         if described["format"] != FORMAT:
             raise ValueError(f"format {described['format']}; this version reads {FORMAT}")
         config = NetworkConfig.from_dict(described.pop("network"))
         prior = np.asarray(described.pop("prior"), "float64")
-        expected = described["sha256"]
+        rebalancing = float(described.pop("rebalancing"))
+        rebalancing_weights(prior, rebalancing=rebalancing)
+        weights = _weights_file(path, described["sha256"])
+        # The file holds the extractor too: its own weights need not be fetched first.
+        network = build_network(dataclasses.replace(config, extractor_weights=None))
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ModelError(f"{path} does not describe a model: {error}") from error
     if not weights.is_file():
         raise ModelError(f"{weights} is missing: {path} needs it")
-    if _sha256(weights) != expected:
+    if _sha256(weights) != described["sha256"]:
         raise ModelError(f"{weights} is truncated, altered or of another model: wrong SHA-256")
-    # The file holds the extractor too: its own weights need not be fetched first.
-    network = build_network(dataclasses.replace(config, extractor_weights=None))
     try:
         _read_weights(network, weights)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"{weights} holds the weights of another network than {path}") from error
-    rebalancing = described.pop("rebalancing", 0.5)
     return Pretrained(
         network=network, config=config, prior=prior, rebalancing=rebalancing, details=described
     )
@@ -164,17 +165,15 @@ def _write_weights(network: keras.Model, path: Path) -> None:
 def save_pretrained(model: Pretrained, path: str | Path) -> Path:
     """Writes `path` (a `.json` file) and the weights beside it, in float16.
 
-    Both files are complete before either replaces an old one, so a failure leaves the old
-    model as it was. A kill between the two replacements leaves a pair that does not match,
-    which `load_pretrained` refuses by the checksum.
+    The name of the weights is that of their content, and the description names them: it is
+    replaced in one step, so whatever happens, it goes with weights that are there.
 
     Returns:
         The path of the JSON file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    weights = _weights_file(path)
-    partial, text = (file.with_name(f".partial-{file.name}") for file in (weights, path))
+    partial, text = (path.with_name(f".partial-{path.stem}{end}") for end in (".h5", ".json"))
     try:
         _write_weights(model.network, partial)
         described = {
@@ -186,9 +185,13 @@ def save_pretrained(model: Pretrained, path: str | Path) -> Path:
             "prior": [float(f"{p:.6g}") for p in model.prior],
         }
         text.write_text(json.dumps(described, indent=1) + "\n", "utf-8")
+        weights = _weights_file(path, described["sha256"])
         os.replace(partial, weights)
         os.replace(text, path)
     finally:
         partial.unlink(missing_ok=True)
         text.unlink(missing_ok=True)
+    for old in path.parent.glob(f"{glob.escape(path.stem)}-????????.weights.h5"):
+        if old != weights:
+            old.unlink()
     return path

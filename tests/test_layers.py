@@ -14,7 +14,7 @@ PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
     {"color", "photos", "sources"},
-    {"masks", "metrics"},
+    {"hints", "masks", "metrics"},
     {"data"},
     {"networks", "losses"},
     {"weights", "embeddings"},

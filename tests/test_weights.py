@@ -76,9 +76,16 @@ def described(folder):
     return json.loads((folder / "model.json").read_text("utf-8"))
 
 
+def weights_of(folder):
+    [path] = folder.glob("model-????????.weights.h5")
+    return path
+
+
 def describe(folder, **changes):
-    """Changes the description; the checksum is kept honest."""
-    digest = hashlib.sha256((folder / "model.weights.h5").read_bytes()).hexdigest()
+    """Changes the description; the checksum, and the name that says it, are kept honest."""
+    path = weights_of(folder)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    path.rename(folder / f"model-{digest[:8]}.weights.h5")
     text = json.dumps({**described(folder), "sha256": digest, **changes})
     (folder / "model.json").write_text(text, "utf-8")
 
@@ -132,7 +139,7 @@ def test_class_weights_are_those_of_the_prior(model):
 
 
 def test_the_file_is_float16_without_holes(model, released):
-    path, arrays = released / "model.weights.h5", []
+    path, arrays = weights_of(released), []
     with h5py.File(path, "r") as file:
         file.visititems(
             lambda _, item: arrays.append(item) if isinstance(item, h5py.Dataset) else None
@@ -155,7 +162,7 @@ def test_weights_too_large_for_float16_are_clipped_not_infinite(model, tmp_path)
 
 
 def test_saving_leaves_the_two_files_alone(released):
-    assert sorted(x.name for x in released.iterdir()) == ["model.json", "model.weights.h5"]
+    assert sorted(x.name for x in released.iterdir()) == [weights_of(released).name, "model.json"]
 
 
 def test_nothing_is_fetched_for_the_extractor(released, monkeypatch):
@@ -184,8 +191,9 @@ def test_folder_without_a_model(tmp_path):
 
 
 def test_missing_weights(saved):
-    (saved / "model.weights.h5").unlink()
-    refused(saved, str(saved / "model.weights.h5"), "missing")
+    path = weights_of(saved)
+    path.unlink()
+    refused(saved, str(path), "missing")
 
 
 def cut(data):
@@ -203,23 +211,24 @@ def alter_one_byte(data):
 
 @pytest.mark.parametrize("damage", [cut, empty, alter_one_byte])
 def test_damaged_weights(saved, damage):
-    path = saved / "model.weights.h5"
+    path = weights_of(saved)
     path.write_bytes(damage(path.read_bytes()))
     refused(saved, str(path))
 
 
 @pytest.mark.parametrize("damage", [cut, empty])
 def test_damaged_weights_with_a_matching_checksum(saved, damage):
-    path = saved / "model.weights.h5"
+    path = weights_of(saved)
     path.write_bytes(damage(path.read_bytes()))
     describe(saved)
-    refused(saved, str(path))
+    refused(saved, str(weights_of(saved)))
 
 
 def test_weights_of_another_model(saved, other, tmp_path):
     save_pretrained(other, tmp_path / "other.json")
-    shutil.copy(tmp_path / "other.weights.h5", saved / "model.weights.h5")
-    refused(saved, str(saved / "model.weights.h5"))
+    [path] = tmp_path.glob("other-*.weights.h5")
+    shutil.copy(path, weights_of(saved))
+    refused(saved, str(weights_of(saved)))
 
 
 @pytest.mark.parametrize(
@@ -229,25 +238,25 @@ def test_weights_of_another_model(saved, other, tmp_path):
 )
 def test_weights_of_another_network(saved, changes):
     describe(saved, network=dataclasses.asdict(dataclasses.replace(CONFIG, **changes)))
-    refused(saved, str(saved / "model.weights.h5"))
+    refused(saved, str(weights_of(saved)))
 
 
 def test_weights_of_a_network_with_more_layers(saved):
     """All that is asked for is there, in the right shape, and something else too."""
-    path = saved / "model.weights.h5"
+    path = weights_of(saved)
     with h5py.File(path, "r+") as file:
         file["encoder_conv1_mask/0"] = np.zeros((3, 3, 1, 8), "float16")
     describe(saved)
-    refused(saved, str(path))
+    refused(saved, str(weights_of(saved)))
 
 
 def test_weights_file_of_another_layout(saved, model):
-    path = saved / "model.weights.h5"
+    path = weights_of(saved)
     with h5py.File(path, "w") as file:  # as many entries as weights, none of them in a group
         for index in range(len(model.network.weights)):
             file[f"weight{index}"] = np.float16(index)
     describe(saved)
-    refused(saved, str(path))
+    refused(saved, str(weights_of(saved)))
 
 
 @pytest.mark.parametrize(
@@ -332,7 +341,7 @@ def test_a_failure_while_replacing_leaves_the_old_model(saved, model, other, mon
 def test_saving_again_replaces_the_old_model(saved, other):
     save_pretrained(other, saved / "model.json")
     assert same_answers(load_pretrained(saved).network, other.network)
-    assert sorted(path.name for path in saved.iterdir()) == ["model.json", "model.weights.h5"]
+    assert sorted(path.name for path in saved.iterdir()) == [weights_of(saved).name, "model.json"]
 
 
 # ------------------------------------------------------------------------------ where they are
