@@ -1,6 +1,6 @@
 """Speed, each figure a ratio measured in one run: machines differ, ratios hardly do.
 
-    python -m pytest tests/benchmarks --benchmark-only -s
+    python -m pytest tests/benchmarks -s
 
 The naive way is what tutorials of Deep Koalarization do: decode every photograph once per
 network, convert with scikit-image in float64, and call `Model.predict` for each image.
