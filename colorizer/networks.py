@@ -286,7 +286,13 @@ def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor],
         arguments["classifier_activation"] = None
     else:
         arguments["input_shape"] = (None, None, 3)
-    model = builder(**arguments)
+    try:
+        model = builder(**arguments)
+    except Exception as error:  # a failed download is a bare Exception in Keras
+        raise ValueError(
+            f"cannot load the weights {weights!r} of extractor {config.extractor!r}: {error}; "
+            "a local file may be named as extractor_weights"
+        ) from error
     model.trainable = False
     for module in vars(keras.applications).values():
         if getattr(module, builder_name, None) is builder:

@@ -346,22 +346,34 @@ def _last_checkpoint(folder: Path) -> tuple[Path | None, int]:
     return checkpoints[-1], int(checkpoints[-1].name[len("checkpoint-") :].split(".")[0])
 
 
+def _stored_config(path: Path) -> TrainConfig | None:
+    if not path.is_file():
+        return None
+    try:
+        return TrainConfig.from_dict(json.loads(path.read_text("utf-8")))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not the config of a run: {error}") from error
+
+
 def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) -> np.ndarray:
-    """Creates the run's folder, or checks that it belongs to this config; the prior."""
-    described = folder / "config.json"
-    text = json.dumps(dataclasses.asdict(config), indent=1) + "\n"
-    if described.is_file():
-        if not resume:
-            raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
-        # Compared as configs, so that a setting newer than the run has its default.
-        if TrainConfig.from_dict(json.loads(described.read_text("utf-8"))) != config:
-            raise ValueError(f"{described} is of a run with other settings; cannot resume it")
-    else:
-        if resume:
+    """Creates the run's folder, or checks that it belongs to this config; the prior.
+
+    A run that failed before its first epoch was complete has nothing to lose and is begun anew.
+    """
+    described, stored = folder / "config.json", folder / "prior.json"
+    known = _stored_config(described)
+    if resume:
+        if known is None:
             raise ValueError(f"nothing to resume in {folder}: no config.json")
+        # Compared as configs, so that a setting newer than the run has its default.
+        if known != config:
+            raise ValueError(f"{described} is of a run with other settings; cannot resume it")
+    elif _last_checkpoint(folder)[0] is not None:
+        raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
+    else:
         folder.mkdir(parents=True, exist_ok=True)
-        described.write_text(text, "utf-8")
-    stored = folder / "prior.json"
+        _write_json(described, dataclasses.asdict(config))
+        stored.unlink(missing_ok=True)
     if not stored.is_file():  # also when a run was killed while it was being estimated
         seen = config.epochs * steps * config.data.batch_size
         prior = estimate_prior(config.data, seen)

@@ -534,3 +534,13 @@ def test_embeddings_cannot_be_computed_beforehand_for_every_network(settings):
     for build in (networks.embedding_extractor, lambda c: build_network(c, embedding_input=True)):
         with pytest.raises(ValueError, match=rf"{config.fusion}.*{config.extractor}"):
             build(config)
+
+
+def test_a_failed_download_is_told_in_one_error(monkeypatch):
+    def failing(**options):
+        raise Exception("URL fetch failure on https://somewhere")  # as Keras raises it
+
+    monkeypatch.setattr(keras.applications, "Xception", failing)
+    config = dataclasses.replace(KOALARIZATION, extractor_weights="imagenet")
+    with pytest.raises(ValueError, match=r"weights 'imagenet' of extractor 'xception'.*URL fetch"):
+        build_network(config)

@@ -201,3 +201,21 @@ def test_half_precision_trains_and_is_put_away(photographs, tmp_path) -> None:
     assert keras.config.dtype_policy().name == before
     assert np.isfinite(float(log(tmp_path / "run")[0]["loss"]))
     assert {v.dtype for v in weights.load_pretrained(model).network.variables} == {"float32"}
+
+
+def test_a_run_without_a_complete_epoch_is_begun_anew(photographs, tmp_path, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_build_task", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(config(photographs, seed=3), tmp_path / "run")
+    settings = dataclasses.replace(config(photographs), epochs=1)
+    train(settings, tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert TrainConfig.from_dict(stored) == settings
+
+
+def test_a_foreign_config_is_not_overwritten(photographs, tmp_path) -> None:
+    (tmp_path / "config.json").write_text('{"editor": "mine"}')
+    with pytest.raises(ValueError, match="not the config of a run"):
+        train(config(photographs), tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"editor": "mine"}'
