@@ -144,7 +144,11 @@ def rgb_to_luminance(image: Tensor) -> Tensor:
     image = ops.convert_to_tensor(image)
     linear = _linear(image)
     if image.shape[-1] == 3:
-        linear = _mix_channels(linear, _XYZ_FROM_RGB[1:2])
+        red, green, blue = (linear[..., i : i + 1] for i in range(3))
+        of_red, _, of_blue = _XYZ_FROM_RGB[1]
+        # The three weights sum to 1. Written so, a gray of three equal channels has, to the
+        # last bit, the luminance of the same gray in one channel.
+        linear = green + of_red * (red - green) + of_blue * (blue - green)
     return 116 * _lab_f(linear) - 16
 
 

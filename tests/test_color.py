@@ -386,3 +386,15 @@ def test_vividness_is_monotone(one, other):
 def test_vividness_outside_its_range(vividness):
     with pytest.raises(ValueError, match=rf"\[0, 1\]. Received: {vividness}"):
         color.vividness_to_decoding(vividness)
+
+
+@pytest.mark.parametrize(("dtype", "levels"), [("uint8", 256), ("uint16", 65536)])
+def test_luminance_alone_is_that_of_lab_and_gives_every_gray_back(dtype, levels):
+    gray = np.arange(levels, dtype=dtype)[:, None]
+    one = np.asarray(color.rgb_to_luminance(gray))
+    three = np.asarray(color.rgb_to_luminance(np.repeat(gray, 3, axis=1)))
+    np.testing.assert_array_equal(one, three)
+    lab = np.asarray(color.rgb_to_lab(np.repeat(gray, 3, axis=1)))
+    np.testing.assert_allclose(one, lab[:, :1], atol=1e-3)
+    back = np.rint(np.asarray(color.luminance_to_gray(one)) * (levels - 1))
+    np.testing.assert_array_equal(back, gray)
