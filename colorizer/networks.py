@@ -13,6 +13,7 @@ Conventions
     outputs, one of
         `ab` (B, H, W, 2): tanh, ab / 110 (head "regression").
         `ab_logits` (B, H / 4, W / 4, 313): over `color.AB_BINS` (head "distribution").
+        `rgb` (B, 32, 32, 3): sRGB in [0, 1], of `rgb_baseline` alone.
 
 Architecture of `xception_fusion`, after Deep Koalarization [1]
     An encoder runs on the luminance. A feature extractor, trained to recognise what is
@@ -20,14 +21,16 @@ Architecture of `xception_fusion`, after Deep Koalarization [1]
     concatenated with it and mixed by a 1×1 convolution: the fusion. A decoder brings the
     result up to the colours. With multiscale fusion the extractor's feature maps are
     joined to the decoder too, each at its own stride, so that the decoder knows not only
-    what is in the photograph but where.
+    what is in the photograph but where. Mask and hints enter the encoder's first layer and,
+    with multiscale fusion, every stage of the decoder: through the encoder alone a network
+    hardly learns to follow hints.
+
+The other networks are layouts that came before, described in `colorizer.earlier`. They read
+few settings; one that they cannot honour is refused.
 
 References
     [1] F. Baldassarre, D. González Morín, L. Rodés-Guirao. "Deep Koalarization: Image
         Colorization using CNNs and Inception-ResNet-v2". arXiv:1712.03400, 2017.
-    [2] F. Chollet. "Xception: Deep Learning with Depthwise Separable Convolutions".
-        CVPR 2017.
-    [3] R. Zhang, P. Isola, A. A. Efros. "Colorful Image Colorization". ECCV 2016.
 """
 
 import dataclasses
@@ -40,7 +43,9 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from colorizer.color import AB_BINS, AB_SCALE, annealed_mean
+from colorizer import earlier
+from colorizer.color import AB_BINS, AB_SCALE, annealed_mean, rgb_to_lab
+from colorizer.extractors import feature_maps, xception
 
 Tensor = Any
 
@@ -60,7 +65,8 @@ class NetworkConfig:
         extractor: "xception_half" (trained with the rest), "xception" or another name of
             `keras.applications` (frozen).
         extractor_weights: for a frozen extractor "imagenet" (Keras's own download), the
-            path of a `.weights.h5` file, or None for random ones.
+            path of a `.weights.h5` file, or None for random ones. For `residual_encoder`
+            those of VGG-16, which None leaves random and trains.
         embedding: "pooled" features, or the 1000-way "classes" before the softmax.
         embedding_size: side in pixels at which the extractor sees the photograph, squared;
             None = as it comes.
@@ -71,6 +77,7 @@ class NetworkConfig:
         decoder: (filters, convolutions) of each stage; ×2 upsampling between stages.
         batch_normalization: in encoder and decoder; the published network has none.
         mask, hints: switch on these inputs.
+        width: of `colorful` and `unet_gan`: their filters, times this.
     """
 
     network: str = "xception_fusion"
@@ -86,6 +93,7 @@ class NetworkConfig:
     batch_normalization: bool = True
     mask: bool = False
     hints: bool = False
+    width: float = 1.0
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
@@ -123,6 +131,22 @@ TINY = NetworkConfig(
 PRESETS: dict[str, NetworkConfig] = {
     "xception_fusion": NetworkConfig(),
     "koalarization": KOALARIZATION,
+    "rgb_baseline": NetworkConfig(network="rgb_baseline", head="regression"),
+    "residual_encoder": NetworkConfig(network="residual_encoder", head="regression"),
+    "colorful": NetworkConfig(network="colorful", head="distribution"),
+    "unet_gan": NetworkConfig(network="unet_gan", head="regression", mask=True),
+}
+
+STRIDES = {"rgb_baseline": earlier.RGB_SIDE, "residual_encoder": 8, "colorful": 8, "unet_gan": 16}
+"""Of the networks whose encoder is not that of the config."""
+
+# The settings that a network reads; all others must be those of its preset.
+_SETTINGS = {
+    "xception_fusion": {f.name for f in dataclasses.fields(NetworkConfig)} - {"width"},
+    "rgb_baseline": {"network"},
+    "residual_encoder": {"network", "extractor_weights"},
+    "colorful": {"network", "width"},
+    "unet_gan": {"network", "width"},
 }
 
 
@@ -130,7 +154,12 @@ PRESETS: dict[str, NetworkConfig] = {
 
 
 def network_stride(config: NetworkConfig) -> int:
-    """The number of pixels that height and width of the inputs must be multiples of."""
+    """The number of pixels that height and width of the inputs must be multiples of.
+
+    `rgb_baseline` takes any size; its own is such that truth can be averaged down to it.
+    """
+    if config.network in STRIDES:
+        return STRIDES[config.network]
     return max(math.prod(stride for _, stride in config.encoder), LOGITS_STRIDE)
 
 
@@ -215,57 +244,6 @@ def _upsample(x: Tensor, *, name: str) -> Tensor:
 # ---------------------------------------------------------------------- feature extractors
 
 
-def xception(*, width: float = 1.0, name: str = "xception_features") -> keras.Model:
-    """Xception without its top [2]: (B, H, W, 3) in [-1, 1] → (B, H / 32, W / 32, 2048 · width).
-
-    With `width=1.0` it has exactly the layers and shapes of `keras.applications.Xception`;
-    the widths of all others are scaled.
-    """
-
-    def separable(x: Tensor, filters: int, name: str) -> Tensor:
-        x = layers.SeparableConv2D(
-            round(filters * width), 3, padding="same", use_bias=False, name=name
-        )(x)
-        return layers.BatchNormalization(name=f"{name}_bn")(x)
-
-    def shortcut(x: Tensor, filters: int, name: str) -> Tensor:
-        x = layers.Conv2D(
-            round(filters * width), 1, strides=2, padding="same", use_bias=False, name=name
-        )(x)
-        return layers.BatchNormalization(name=f"{name}_bn")(x)
-
-    def entry(x: Tensor, filters: tuple[int, int], block: str, *, activate_first: bool) -> Tensor:
-        residual = shortcut(x, filters[1], f"{block}_shortcut")
-        for i, count in enumerate(filters, start=1):
-            if i > 1 or activate_first:
-                x = layers.ReLU(name=f"{block}_sepconv{i}_act")(x)
-            x = separable(x, count, f"{block}_sepconv{i}")
-        x = layers.MaxPooling2D(3, strides=2, padding="same", name=f"{block}_pool")(x)
-        return layers.Add(name=f"{block}_add")([x, residual])
-
-    image = x = keras.Input((None, None, 3), name="image")
-    for i, (count, stride) in enumerate([(32, 2), (64, 1)], start=1):
-        x = layers.Conv2D(
-            round(count * width), 3, strides=stride, use_bias=False, name=f"block1_conv{i}"
-        )(x)
-        x = layers.BatchNormalization(name=f"block1_conv{i}_bn")(x)
-        x = layers.ReLU(name=f"block1_conv{i}_act")(x)
-
-    for number, count in enumerate([128, 256, 728], start=2):
-        x = entry(x, (count, count), f"block{number}", activate_first=number > 2)
-    for number in range(5, 13):
-        residual = x
-        for i in range(1, 4):
-            x = layers.ReLU(name=f"block{number}_sepconv{i}_act")(x)
-            x = separable(x, 728, f"block{number}_sepconv{i}")
-        x = layers.Add(name=f"block{number}_add")([x, residual])
-    x = entry(x, (728, 1024), "block13", activate_first=True)
-    for i, count in enumerate([1536, 2048], start=1):
-        x = separable(x, count, f"block14_sepconv{i}")
-        x = layers.ReLU(name=f"block14_sepconv{i}_act")(x)
-    return keras.Model(image, x, name=name)
-
-
 def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor], Tensor]]:
     """A frozen extractor of `keras.applications` and the preprocessing it was trained with."""
     builder_name = "Xception" if config.extractor == "xception" else config.extractor
@@ -300,34 +278,6 @@ def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor],
     raise ValueError(f"extractor {config.extractor!r} has no preprocess_input in Keras")
 
 
-def _feature_maps(
-    extractor: keras.Model, strides: Sequence[int]
-) -> tuple[dict[int, Tensor], list[int]]:
-    """The extractor's last feature map at each stride, found by probing with a known size.
-
-    Returns:
-        stride → feature map, and the strides at which it is a pixel short: unpadded
-        convolutions leave it so.
-    """
-    probe = 320
-    maps: dict[int, Tensor] = {}
-    heights: dict[int, int] = {}
-    outputs = [
-        layer.output
-        for layer in (extractor.layers[1:] if strides else [])
-        if len(layer.output.shape) == 4
-    ]
-    if outputs:
-        shapes = keras.Model(extractor.input, outputs).compute_output_shape((1, probe, probe, 3))
-        for output, shape in zip(outputs, shapes, strict=True):
-            for stride in strides:
-                if probe // stride - 1 <= shape[1] <= probe // stride:
-                    maps[stride], heights[stride] = output, shape[1]
-    if missing := set(strides) - set(maps):
-        raise ValueError(f"extractor {extractor.name!r} has no feature maps at strides {missing}")
-    return maps, [stride for stride in strides if heights[stride] < probe // stride]
-
-
 def _extract(
     luminance: Tensor, config: NetworkConfig, strides: Sequence[int]
 ) -> tuple[Tensor, dict[int, tuple[Tensor, bool]]]:
@@ -343,7 +293,7 @@ def _extract(
         extractor, preprocess = _application(config)
         image = preprocess((image + 1) * 127.5)  # Keras's preprocessing takes 0..255
         frozen = {"training": False}
-    maps, short = _feature_maps(extractor, strides)
+    maps, short = feature_maps(extractor, strides)
     features = keras.Model(
         extractor.input,
         {"embedding": extractor.output, **{f"stride{s}": maps[s] for s in strides}},
@@ -360,9 +310,23 @@ def _extract(
 # ----------------------------------------------------------------------------- the network
 
 
-def _encode(inputs: dict[str, Tensor], config: NetworkConfig) -> dict[int, Tensor]:
+def _pooled(conditions: Mapping[str, Tensor], stride: int) -> dict[str, Tensor]:
+    """Mask and hints at a stride: a cell's share in the mask; the mean of the colours known in it.
+
+    A hint smaller than a cell is as strong in it as one that fills it: the indicator is 1.
+    """
+    pooled = {n: ops.average_pool(x, stride, stride) for n, x in conditions.items()}
+    if "hints" in pooled:
+        known = pooled["hints"][..., 2:]
+        ab = pooled["hints"][..., :2] / ops.maximum(known, 1e-6)
+        pooled["hints"] = ops.concatenate([ab, ops.cast(known > 0, ab.dtype)], axis=-1)
+    return pooled
+
+
+def _encode(
+    inputs: dict[str, Tensor], conditions: Mapping[str, Tensor], config: NetworkConfig
+) -> dict[int, Tensor]:
     """The encoder's last output at each stride; mask and hints enter its first layer."""
-    conditions = {name: x for name, x in inputs.items() if name in ("mask", "hints")}
     outputs: dict[int, Tensor] = {}
     reached, x = 1, inputs["luminance"]
     for i, (filters, stride) in enumerate(config.encoder, start=1):
@@ -392,9 +356,13 @@ def _fuse(x: Tensor, embedding: Tensor, config: NetworkConfig) -> Tensor:
     return layers.ReLU(name="fusion_relu")(layers.Add(name="fusion_add")([mixed, tiled]))
 
 
-def _residual_stage(x: Tensor, filters: int, convolutions: int, *, name: str) -> Tensor:
-    """A 1×1 convolution to `filters`, then convolutions around a skip."""
-    x = skip = _convolution(x, filters, kernel=1, name=f"{name}_join", normalized=True)
+def _residual_stage(
+    x: Tensor, filters: int, convolutions: int, conditions: Mapping[str, Tensor], *, name: str
+) -> Tensor:
+    """A 1×1 convolution to `filters`, where mask and hints enter, then some around a skip."""
+    x = skip = _convolution(
+        x, filters, kernel=1, name=f"{name}_join", normalized=True, conditions=conditions
+    )
     for i in range(1, convolutions + 1):
         x = _convolution(x, filters, name=f"{name}_conv{i}", normalized=True)
     return layers.Add(name=f"{name}_add")([x, skip])
@@ -404,6 +372,7 @@ def _decode(
     x: Tensor,
     encoded: dict[int, Tensor],
     maps: dict[int, tuple[Tensor, bool]],
+    conditions: Mapping[str, Tensor],
     config: NetworkConfig,
 ) -> tuple[Tensor, int]:
     """The decoder's output and its stride; starts from the encoder's last stride."""
@@ -417,7 +386,7 @@ def _decode(
             if short:
                 feature_map = ResizeLike(name=f"{name}_map")([feature_map, x])
             x = layers.Concatenate(name=f"{name}_concat")([x, feature_map, encoded[stride]])
-            x = _residual_stage(x, filters, convolutions, name=name)
+            x = _residual_stage(x, filters, convolutions, _pooled(conditions, stride), name=name)
         else:
             for j in range(1, convolutions + 1):
                 x = _convolution(
@@ -444,7 +413,8 @@ def _head(x: Tensor, stride: int, config: NetworkConfig) -> dict[str, Tensor]:
 def _xception_fusion(config: NetworkConfig, *, embedding_input: bool) -> keras.Model:
     channels = {"luminance": 1, "mask": 1 if config.mask else 0, "hints": 3 if config.hints else 0}
     inputs = {n: keras.Input((None, None, c), name=n) for n, c in channels.items() if c}
-    encoded = _encode(inputs, config)
+    conditions = {name: x for name, x in inputs.items() if name != "luminance"}
+    encoded = _encode(inputs, conditions, config)
     stride = max(encoded)
     wanted = (
         [stride >> i for i in range(len(config.decoder))] if config.fusion == "multiscale" else []
@@ -456,7 +426,7 @@ def _xception_fusion(config: NetworkConfig, *, embedding_input: bool) -> keras.M
     else:
         embedding, maps = _extract(inputs["luminance"], config, wanted)
     x = _fuse(encoded[stride], embedding, config)
-    x, stride = _decode(x, encoded, maps, config)
+    x, stride = _decode(x, encoded, maps, conditions, config)
     return keras.Model(inputs, _head(x, stride, config), name=config.network)
 
 
@@ -476,7 +446,37 @@ def embedding_extractor(config: NetworkConfig) -> keras.Model:
     return keras.Model(luminance, embedding, name=f"{config.extractor}_embedding")
 
 
-NETWORKS: dict[str, Callable[..., keras.Model]] = {"xception_fusion": _xception_fusion}
+NETWORKS: dict[str, Callable[..., keras.Model]] = {
+    "xception_fusion": _xception_fusion,
+    "rgb_baseline": lambda config, *, embedding_input: earlier.rgb_baseline(),
+    "residual_encoder": lambda config, *, embedding_input: earlier.residual_encoder(
+        weights=config.extractor_weights
+    ),
+    "colorful": lambda config, *, embedding_input: earlier.colorful(width=config.width),
+    "unet_gan": lambda config, *, embedding_input: earlier.unet_gan(width=config.width),
+}
+"""Name → `builder(config, *, embedding_input)`."""
+
+
+def _refuse_ignored(config: NetworkConfig, *, embedding_input: bool) -> None:
+    """Raises ValueError naming all settings that the config's network would not honour."""
+    name = config.network
+    if name not in _SETTINGS:
+        return
+    preset, problems, received = PRESETS[name], [], []
+    for field in sorted(set(dataclasses.asdict(config)) - _SETTINGS[name]):
+        needed, value = getattr(preset, field), getattr(config, field)
+        if value != needed:
+            needs = field == "head" or needed is True
+            problems.append(f"needs {field}={needed!r}" if needs else f"takes no {field}")
+            received.append(f"{field}={value!r}")
+    if embedding_input and name != "xception_fusion":
+        problems.append("takes no embedding_input")
+        received.append("embedding_input=True")
+    if problems:
+        raise ValueError(
+            f"network {name!r} {' and '.join(problems)}. Received: {', '.join(received)}"
+        )
 
 
 def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> keras.Model:
@@ -491,12 +491,16 @@ def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> ke
         A functional model of named inputs and outputs (see the module's conventions).
 
     Raises:
-        ValueError: a setting is not one of those known, or two do not go together.
+        ValueError: a setting is not one of those known, two do not go together, or the
+            network has no use for one.
     """
     choices = {"network": NETWORKS, "fusion": FUSIONS, "head": HEADS, "embedding": EMBEDDINGS}
     for field, known in choices.items():
         if (received := getattr(config, field)) not in known:
             raise ValueError(f"{field} must be one of {sorted(known)}. Received: {received!r}")
+    if not 0 < config.width < math.inf:
+        raise ValueError(f"width must be a positive number. Received: {config.width!r}")
+    _refuse_ignored(config, embedding_input=embedding_input)
     encoder_stride = math.prod(stride for _, stride in config.encoder)
     if encoder_stride >> (len(config.decoder) - 1) < 1 or not config.decoder:
         raise ValueError(
@@ -509,11 +513,11 @@ def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> ke
 def predicted_ab(
     outputs: dict[str, Tensor], class_weights: Tensor, *, temperature: float, correction: float
 ) -> Tensor:
-    """The colours that a network's outputs stand for, whichever head it has.
+    """The colours that a network's outputs stand for, whichever of them it has.
 
     Args:
         outputs: what the network returned.
-        class_weights: (313,) the weights it was trained with; unused by a regression head.
+        class_weights: (313,) the weights it was trained with; used with `ab_logits` alone.
         temperature, correction: T and β of `color.annealed_mean`.
 
     Returns:
@@ -521,6 +525,8 @@ def predicted_ab(
     """
     if "ab" in outputs:
         return ops.cast(outputs["ab"], "float32") * AB_SCALE
+    if "rgb" in outputs:
+        return rgb_to_lab(outputs["rgb"])[..., 1:]
     return annealed_mean(
         outputs["ab_logits"], class_weights, temperature=temperature, correction=correction
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from keras import layers, ops
 
 from colorizer import networks
-from colorizer.color import AB_BINS
+from colorizer.color import AB_BINS, lab_to_rgb
 from colorizer.networks import KOALARIZATION, TINY, NetworkConfig, build_network
 
 # The published layout with few filters and a smaller extractor of the same kind of answer.
@@ -29,8 +29,18 @@ CONFIGS = {
     "conditioned": dataclasses.replace(TINY, mask=True, hints=True),
     "koalarization": TINY_KOALARIZATION,
     "mobilenet": dataclasses.replace(TINY, extractor="MobileNet", head="regression"),
+    "rgb_baseline": networks.PRESETS["rgb_baseline"],
+    "residual_encoder": networks.PRESETS["residual_encoder"],
+    "colorful": dataclasses.replace(networks.PRESETS["colorful"], width=1 / 16),
+    "unet_gan": dataclasses.replace(networks.PRESETS["unet_gan"], width=1 / 8),
 }
-SIZES = [(64, 64), (32, 80)]
+SIZES = [(64, 64), (32, 96)]
+FIRST_LAYER = {
+    "rgb_baseline": "dense1",
+    "residual_encoder": "decoder_conv1",
+    "colorful": "conv1_1",
+    "unet_gan": "luminance_conv",
+}  # of the others: encoder_conv1
 
 
 def example(config, size=(64, 64), batch=2, seed=0):
@@ -63,6 +73,8 @@ def arriving_at_extractor(network):
 
 def outputs_of(config, size):
     height, width = size
+    if config.network == "rgb_baseline":
+        return {"rgb": (2, 32, 32, 3)}
     if config.head == "distribution":
         return {"ab_logits": (2, height // 4, width // 4, 313)}
     return {"ab": (2, height, width, 2)}
@@ -131,7 +143,8 @@ class TestEveryNetwork:
         config, reference = CONFIGS[name], built(name)
         network = build_network(config)
         assert {w.dtype for w in network.weights} == {"float32"}
-        assert network.get_layer("encoder_conv1").compute_dtype == "bfloat16"
+        first = network.get_layer(FIRST_LAYER.get(name, "encoder_conv1"))
+        assert first.compute_dtype == "bfloat16"
         network.set_weights(reference.get_weights())
         inputs = example(config)
         for key, x in run(reference, inputs).items():
@@ -144,6 +157,8 @@ def test_every_preset_is_known():
     assert set(networks.NETWORKS) == {config.network for config in networks.PRESETS.values()}
     assert networks.PRESETS["koalarization"] is KOALARIZATION
     assert networks.PRESETS["xception_fusion"] == NetworkConfig()
+    earlier = set(networks.NETWORKS) - {"xception_fusion"}
+    assert {name: networks.PRESETS[name].network for name in earlier} == {n: n for n in earlier}
 
 
 def test_compiled_call_of_unknown_size_equals_the_eager_one(built):
@@ -460,7 +475,19 @@ def test_pad_and_crop_round_trip(height, width, multiple, channels):
 
 
 @pytest.mark.parametrize(
-    ("config", "stride"), [(NetworkConfig(), 16), (KOALARIZATION, 8), (TINY, 16)]
+    ("config", "stride"),
+    [
+        (NetworkConfig(), 16),
+        (KOALARIZATION, 8),
+        (TINY, 16),
+        (networks.PRESETS["rgb_baseline"], 32),
+        (networks.PRESETS["residual_encoder"], 8),
+        (networks.PRESETS["colorful"], 8),
+        (networks.PRESETS["unet_gan"], 16),
+        # A builder of somebody else's: the encoder's product, and at least that of the logits.
+        (NetworkConfig(network="registered", encoder=((8, 2), (8, 1), (8, 4))), 8),
+        (NetworkConfig(network="registered", encoder=((8, 2),)), 4),
+    ],
 )
 def test_network_stride(config, stride):
     assert networks.network_stride(config) == stride
@@ -473,6 +500,13 @@ def test_predicted_ab_of_a_regression_head_is_in_lab_units(rng):
     ab = rng.uniform(-1, 1, (1, 2, 3, 2)).astype("float32")
     decoded = networks.predicted_ab({"ab": ab}, None, temperature=0.1, correction=0.3)
     np.testing.assert_allclose(decoded, 110 * ab, rtol=1e-6)
+
+
+def test_predicted_ab_of_rgb_is_that_of_its_colours():
+    lab = np.array([[[60.0, 40.0, -20.0], [50.0, -30.0, 25.0]]], "float32")
+    outputs = {"rgb": lab_to_rgb(lab)[None]}
+    decoded = networks.predicted_ab(outputs, None, temperature=0.1, correction=0.3)
+    np.testing.assert_allclose(decoded[0], lab[..., 1:], atol=0.01)
 
 
 def test_predicted_ab_of_a_distribution_head_is_the_annealed_mean():
@@ -534,6 +568,57 @@ def test_embeddings_cannot_be_computed_beforehand_for_every_network(settings):
     for build in (networks.embedding_extractor, lambda c: build_network(c, embedding_input=True)):
         with pytest.raises(ValueError, match=rf"{config.fusion}.*{config.extractor}"):
             build(config)
+
+
+@pytest.mark.parametrize(
+    ("preset", "settings", "message"),
+    [
+        ("xception_fusion", {"width": 0.5}, "'xception_fusion' takes no width.*width=0.5"),
+        ("colorful", {"mask": True}, "'colorful' takes no mask. Received: mask=True"),
+        ("colorful", {"hints": True}, "'colorful' takes no hints"),
+        ("colorful", {"head": "regression"}, "needs head='distribution'.*head='regression'"),
+        ("colorful", {"encoder": ((8, 2),)}, "'colorful' takes no encoder.*8, 2"),
+        ("colorful", {"width": 0.0}, "width must be a positive number. Received: 0.0"),
+        ("unet_gan", {"mask": False}, "'unet_gan' needs mask=True. Received: mask=False"),
+        ("unet_gan", {"hints": True}, "'unet_gan' takes no hints"),
+        ("unet_gan", {"width": float("nan")}, "width must be a positive number"),
+        ("residual_encoder", {"mask": True}, "'residual_encoder' takes no mask"),
+        ("residual_encoder", {"extractor": "VGG19"}, "takes no extractor.*'VGG19'"),
+        (
+            "residual_encoder",
+            {"extractor_weights": "/nowhere/vgg.weights.h5"},
+            "extractor_weights: no such file '/nowhere/vgg.weights.h5'",
+        ),
+        ("rgb_baseline", {"extractor_weights": "imagenet"}, "takes no extractor_weights"),
+        ("rgb_baseline", {"width": 2.0}, "'rgb_baseline' takes no width"),
+        (
+            "rgb_baseline",
+            {"mask": True, "hints": True},
+            "takes no hints and takes no mask. Received: hints=True, mask=True",
+        ),
+    ],
+)
+def test_settings_that_a_network_cannot_honour_are_refused(preset, settings, message):
+    with pytest.raises(ValueError, match=message):
+        build_network(dataclasses.replace(networks.PRESETS[preset], **settings))
+
+
+@pytest.mark.parametrize("preset", networks.STRIDES)
+def test_earlier_networks_take_no_embeddings(preset):
+    with pytest.raises(ValueError, match=f"{preset}.*embedding_input=True"):
+        build_network(networks.PRESETS[preset], embedding_input=True)
+
+
+def test_a_registered_builder_gets_every_setting(monkeypatch):
+    received = []
+
+    def builder(config, *, embedding_input):
+        received.append((config, embedding_input))
+
+    monkeypatch.setitem(networks.NETWORKS, "registered", builder)
+    config = NetworkConfig(network="registered", width=0.5, hints=True)
+    build_network(config, embedding_input=True)
+    assert received == [(config, True)]
 
 
 def test_a_failed_download_is_told_in_one_error(monkeypatch):
