@@ -122,14 +122,27 @@ def reinhard_transfer(
         raise ValueError(f"mask must have shape {ab.shape[:2]}. Received: {weight.shape}")
     if not weight.any():
         return ab.astype(np.float32)
-    reference = reference.reshape(-1, 2)
-    mean = np.average(ab, axis=(0, 1), weights=np.stack([weight] * 2, axis=-1))
-    variance = np.average((ab - mean) ** 2, axis=(0, 1), weights=np.stack([weight] * 2, axis=-1))
-    deviation = np.sqrt(variance)
+    gain, shift = reinhard_parameters(ab, reference, weight=weight)
+    return (ab + weight[..., None] * (ab * gain + shift - ab)).astype(np.float32)
+
+
+def reinhard_parameters(
+    ab: ArrayLike, reference_ab: ArrayLike, *, weight: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The gain and the shift, (2,) each, by which `gain · ab + shift` is the transfer.
+
+    Args:
+        ab: Colours to change in Lab units, shape (H, W, 2).
+        reference_ab: Colours of the reference in Lab units, any shape (..., 2).
+        weight: Of each pixel of ab in its statistics, shape (H, W), not all 0.
+    """
+    ab, reference = np.asarray(ab, float), np.asarray(reference_ab, float).reshape(-1, 2)
+    weights = np.stack([np.asarray(weight, float)] * 2, axis=-1)
+    mean = np.average(ab, axis=(0, 1), weights=weights)
+    deviation = np.sqrt(np.average((ab - mean) ** 2, axis=(0, 1), weights=weights))
     spread = deviation > 1e-6  # of a Lab unit: below that there is only rounding to amplify
     gain = np.where(spread, reference.std(axis=0) / np.where(spread, deviation, 1), 1)
-    changed = (ab - mean) * gain + reference.mean(axis=0)
-    return (ab + weight[..., None] * (changed - ab)).astype(np.float32)
+    return gain, reference.mean(axis=0) - gain * mean
 
 
 def _check_scribbles(

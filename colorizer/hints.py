@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import ImageColor
+from PIL import Image, ImageColor
 from skimage.color import rgb2lab
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 Colour = tuple[int, int, int]
 Hint = tuple[float, float, Colour, float | None]
+HintsLike = Iterable[Sequence[Any]] | NDArray[np.uint8] | str | Path
 
 _AB_SCALE = 110  # of a and b on the network's side
 MAX_PATCHES = (
@@ -128,6 +129,8 @@ def read_hints(path: str | Path) -> list[Hint]:
     except ValueError as error:
         raise ValueError(f"hints file {path} must be JSON. Received: {error}") from None
     keys = {"x", "y", "colour"}
+    if isinstance(entries, list):
+        entries = [_spelled(entry) if isinstance(entry, dict) else entry for entry in entries]
     if not isinstance(entries, list) or not all(
         isinstance(entry, dict) and keys <= set(entry) <= keys | {"radius"} for entry in entries
     ):
@@ -140,6 +143,101 @@ def read_hints(path: str | Path) -> list[Hint]:
         _checked_hint([entry[key] for key in order if key in entry], f"hints[{i}] in {path}")
         for i, entry in enumerate(entries)
     ]
+
+
+def _spelled(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry with "color" brought to the spelling "colour"."""
+    return {"colour" if key == "color" else key: value for key, value in entry.items()}
+
+
+def read_scribbles(path: str | Path, size: Size) -> NDArray[np.uint8]:
+    """Reads a scribble image, transparent except where colours were painted.
+
+    Args:
+        path: Of an image file with alpha, of any size.
+        size: Height and width of the photo; the image is brought to it, each pixel taken from the
+            nearest, so that no colour is mixed that nobody painted.
+
+    Returns:
+        uint8 RGBA of shape (H, W, 4).
+
+    Raises:
+        ValueError: If the file is no image, or has no alpha.
+    """
+    try:
+        with Image.open(path) as image:
+            if not image.has_transparency_data:
+                raise ValueError("no alpha")
+            painted = image.convert("RGBA").resize((size[1], size[0]), Image.Resampling.NEAREST)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise ValueError(
+            f"scribbles {path} must be an image that is transparent except where colours were "
+            f"painted. Received: {error}"
+        ) from None
+    return np.asarray(painted)
+
+
+def as_hints(given: HintsLike, size: Size) -> list[Hint]:
+    """The hints that a user gave in any of the ways there are.
+
+    Args:
+        given: (x, y, colour[, radius]) each; or a JSON file (`read_hints`); or scribbles, as an
+            image file or as uint8 RGBA of shape (H, W, 4).
+        size: Height and width of the photo.
+
+    Raises:
+        ValueError: If they are none of these, or one lies outside the photo, saying which.
+    """
+    given = _opened(given, size)
+    if isinstance(given, np.ndarray):
+        return hints_from_scribbles(given)
+    hints = [_checked_hint(hint, f"hints[{i}]") for i, hint in enumerate(given)]
+    for i, (x, y, *_) in enumerate(hints):
+        if not (0 <= x < size[1] and 0 <= y < size[0]):
+            raise ValueError(
+                f"hints[{i}] must lie in the photo, {size[1]} pixels wide and {size[0]} high. "
+                f"Received: x={x:g}, y={y:g}"
+            )
+    return hints
+
+
+def as_scribbles(given: HintsLike, size: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Hints as `classical.levin_colorize` takes them; of scribbles, the soft edges are kept.
+
+    Args:
+        given: As of `as_hints`.
+        size: Height and width of the photo.
+
+    Returns:
+        ab in Lab units, shape (H, W, 2), and confidence from 0 to 1, shape (H, W).
+    """
+    given = _opened(given, size)
+    if not isinstance(given, np.ndarray):
+        known = rasterize_hints(given, *size)
+        return known[..., :2] * np.float32(_AB_SCALE), known[..., 2]
+    hints_from_scribbles(given)  # says what is wrong with them, if anything is
+    painted = given[..., 3] > 0
+    ab = np.zeros((*size, 2), np.float32)
+    ab[painted] = rgb2lab(given[painted][:, :3] / 255)[:, 1:]
+    return ab, (given[..., 3] / 255).astype(np.float32)
+
+
+def _opened(given: HintsLike, size: Size) -> Iterable[Sequence[Any]] | NDArray[np.uint8]:
+    """Files opened; scribbles checked to have the photo's size."""
+    if isinstance(given, str | Path):
+        if Path(given).suffix.lower() == ".json":
+            return read_hints(given)
+        return read_scribbles(given, size)
+    if not isinstance(given, Iterable):
+        raise ValueError(
+            "hints must be (x, y, colour[, radius]) each, a JSON file, or scribbles. "
+            f"Received: {given}"
+        )
+    if isinstance(given, np.ndarray) and given.ndim == 3 and given.shape[:2] != size:
+        raise ValueError(
+            f"scribbles must have the photo's size, {size}. Received: {given.shape[:2]}"
+        )
+    return given
 
 
 def hints_from_scribbles(rgba: ArrayLike) -> list[Hint]:
@@ -197,15 +295,10 @@ def rasterize_hints(
         ValueError: If a hint lies outside the photo or has no colour, saying which.
     """
     rows, columns = photo_size or (height, width)
-    checked = [_checked_hint(hint, f"hints[{i}]") for i, hint in enumerate(hints)]
     canvas, cores = np.zeros((2, height, width, 3), np.float32)
-    for i, (x, y, colour, radius) in enumerate(checked):
-        if not (0 <= x < columns and 0 <= y < rows):
-            raise ValueError(
-                f"hints[{i}] must lie in the photo, {columns} pixels wide and {rows} high. "
-                f"Received: x={x:g}, y={y:g}"
-            )
+    for x, y, colour, radius in as_hints(hints, (rows, columns)):
         reach = _HINT_RADIUS * max(rows, columns) if radius is None else radius
+        reach = min(reach, rows + columns)  # more than all of the photo is no more
         value = (*rgb2lab(np.array(colour) / 255)[1:] / _AB_SCALE, 1)
         centre = np.array([(y + 0.5) * height / rows, (x + 0.5) * width / columns])
         extent = reach * np.array([height / rows, width / columns])
@@ -218,10 +311,24 @@ def rasterize_hints(
     return np.where(cores[..., 2:] > 0, cores, canvas)
 
 
+def hint_ab(hints: Sequence[Hint]) -> NDArray[np.float32]:
+    """The colours of N hints in Lab units, shape (N, 2)."""
+    colours = np.array([colour for _, _, colour, _ in hints], np.uint8)
+    return rgb2lab(colours / 255)[..., 1:].astype(np.float32)
+
+
+def hint_radii(hints: Sequence[Hint], size: Size) -> NDArray[np.float32]:
+    """The radii of N hints in pixels, shape (N,), in a photo of that height and width."""
+    default = _HINT_RADIUS * max(size)
+    radii = [default if radius is None else radius for *_, radius in hints]
+    return np.minimum(radii, sum(size)).astype(np.float32)
+
+
 def _checked_hint(hint: Sequence[Any], name: str) -> Hint:
     """Brings a hint to (x, y, (red, green, blue), radius or None), or says what is wrong."""
     try:
         x, y, colour, *radius = hint
+        radius = [value for value in radius if value is not None]
         if isinstance(colour, str):
             colour = ImageColor.getrgb(colour.strip())[:3]
         red, green, blue = (int(value) for value in colour)
@@ -230,9 +337,10 @@ def _checked_hint(hint: Sequence[Any], name: str) -> Hint:
             raise ValueError
         if not (min(red, green, blue) >= 0 and max(red, green, blue) <= 255):
             raise ValueError
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
+        received = ", ".join(map(str, hint)) if isinstance(hint, list | tuple) else hint
         raise ValueError(
             f"{name} must be x, y, a colour like #cc3333 or teal, and perhaps a radius. "
-            f"Received: {', '.join(map(str, hint))}"
+            f"Received: {received}"
         ) from None
     return numbers[0], numbers[1], (red, green, blue), numbers[2] if radius else None

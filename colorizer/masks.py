@@ -26,20 +26,17 @@ a half instead. The batches of `sample_masks` make no such promise beyond their 
 
 References:
     R. Achanta et al. SLIC superpixels. PAMI 2012.
-    X. Bai, G. Sapiro. Geodesic matting. IJCV 2009 (selection by geodesic distance).
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
-from skimage import draw, filters, graph, measure, segmentation
-from skimage.color import rgb2gray
+from skimage import segmentation
 
 if TYPE_CHECKING:
     import keras
@@ -239,6 +236,11 @@ def _pattern_options(pattern: str) -> tuple[str, dict[str, Any]]:
     return name, options
 
 
+def check_pattern(pattern: str) -> None:
+    """Raises ValueError unless `make_mask` knows the pattern."""
+    _pattern_options(pattern)
+
+
 def make_mask(
     pattern: str,
     size: Size,
@@ -379,213 +381,3 @@ def sample_masks(
     coloured = ops.logical_xor(drawn > 0, uniform(0, 1, 1, 1) < 0.5)
     full = uniform(0, 1, 1, 1) < full_share
     return ops.cast(ops.logical_or(coloured, full), "float32")[..., None]
-
-
-# ---------------------------------------------------------------------------------------------
-# Masks from people
-
-
-def mask_from_image(array: ArrayLike, size: Size) -> tuple[Mask, str]:
-    """Makes a mask of an image: of its alpha where that varies, else of its luminance.
-
-    Args:
-        array: Bool, integer or float in [0, 1], shape (H, W), (H, W, 1), or with 2 (gray, alpha),
-            3 (RGB) or 4 (RGBA) channels.
-        size: Height and width of the mask; the image is resized to it.
-
-    Returns:
-        Mask of shape size, and what it was made of: "alpha" or "luminance".
-
-    Raises:
-        ValueError: If the shape is none of these, or a value is out of range.
-    """
-    image = np.asarray(array)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[2] not in (1, 2, 3, 4) or 0 in (*image.shape, *size):
-        raise ValueError(
-            "mask image must have shape (H, W) or (H, W, 1 to 4). "
-            f"Received: {image.shape} for a mask of size {tuple(size)}"
-        )
-    full_scale = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1
-    planes = image.astype(np.float32) / full_scale
-    if not (planes.min() >= 0 and planes.max() <= 1):
-        raise ValueError(
-            f"mask image must range from 0 to {full_scale}. Received: {image.min()} "
-            f"to {image.max()}"
-        )
-    channels = planes.shape[2]
-    source = "luminance"
-    plane = rgb2gray(planes[..., :3]) if channels >= 3 else planes[..., 0]
-    if channels in (2, 4) and np.ptp(planes[..., -1]) > 0:
-        source, plane = "alpha", planes[..., -1]
-    return np.clip(_resized(plane, size), 0, 1), source
-
-
-def mask_from_shapes(
-    size: Size,
-    *,
-    rectangles: Iterable[Sequence[float]] = (),
-    polygons: Iterable[Sequence[Point]] = (),
-) -> Mask:
-    """Colours the inside of rectangles and polygons.
-
-    Args:
-        size: Height and width of the mask.
-        rectangles: (left, top, right, bottom) each, in pixels; right and bottom are excluded.
-        polygons: Three or more corners (x, y) each, in pixels.
-
-    Returns:
-        Mask of 0 and 1, shape (H, W).
-
-    Raises:
-        ValueError: If a shape is malformed or covers no pixel of the photo, saying which.
-    """
-    mask = np.zeros(size, np.float32)
-    for i, rectangle in enumerate(rectangles):
-        if len(rectangle) != 4:
-            raise ValueError(
-                f"rectangles[{i}] must be (left, top, right, bottom). Received: {rectangle}"
-            )
-        left, top, right, bottom = np.maximum(np.round(rectangle), 0).astype(int)
-        if not mask[top:bottom, left:right].size:
-            raise ValueError(
-                f"rectangles[{i}] must cover a part of the photo. Received: {rectangle}"
-            )
-        mask[top:bottom, left:right] = 1
-    for i, polygon in enumerate(polygons):
-        corners = np.asarray(polygon, float)
-        if corners.ndim != 2 or corners.shape[0] < 3 or corners.shape[1] != 2:
-            raise ValueError(f"polygons[{i}] must be three or more (x, y). Received: {polygon}")
-        inside = draw.polygon(corners[:, 1], corners[:, 0], size)
-        if not inside[0].size:
-            raise ValueError(f"polygons[{i}] must cover a part of the photo. Received: {polygon}")
-        mask[inside] = 1
-    return mask
-
-
-def feather(mask: ArrayLike, radius: float) -> Mask:
-    """Softens the edges of a mask, shape (H, W); what lies `radius` pixels from one stays."""
-    if not radius >= 0:
-        raise ValueError(f"feather must be a radius of 0 or more pixels. Received: {radius}")
-    mask = np.asarray(mask, np.float32)
-    soft = ndimage.gaussian_filter(mask, radius / 2, mode="nearest", truncate=2) if radius else mask
-    return np.clip(soft, 0, 1)
-
-
-# How `select` was chosen: 22 coins of skimage's `coins` (one click each, Otsu as truth), and 14
-# objects outlined by hand in astronaut, coffee, chelsea and rocket (one to four clicks). Mean IoU
-# on the coins / the others, and seconds for one megapixel, each but the flood refined alike:
-#     geodesic, squared gradient, frame trimmed      0.98 / 0.68   0.65   <- this one
-#     geodesic, squared gradient, whole frame        0.98 / 0.66   0.65
-#     geodesic, gradient                             0.91 / 0.40   0.7
-#     watershed from clicks and frame                0.98 / 0.61   0.7
-#     random walker, side 160, β = 20                0.97 / 0.63   0.8
-#     random walker, side 128, smoothed, β = 30      0.98 / 0.60   0.7
-#     region of the strongest outline                0.94 / 0.45   0.9
-#     Felzenszwalb, scale 200 / 800                  0.92 / 0.52   0.9,   0.98 / 0.46   0.9
-#     SLIC, merged below 12 units of L               0.73 / 0.50   1.6
-#     flood, tolerance 15                            0.95 / 0.33   0.04
-# The constants below were tuned on these same objects, in some 40 variants of the geodesic method
-# and 27 of the random walker against one to four of the others, so the lead on the 14 is smaller
-# than it looks; coins do not tell the best apart. Trimming is delicate: at 0.3 the 14 fall to 0.57.
-# Squared, a gradient makes one strong edge dearer than any amount of texture, which is what an
-# outline is; superpixels and floods have a scale or a tolerance that no single value suits.
-_SELECT_SIDE = 224  # cells along the longer side where distances are measured
-_STEP_COST = 0.3  # of a cell without gradient: what keeps distance meaningful in flat areas
-_FRAME_TRIM = 0.15  # of the frame's median distance: nearer parts of it may be the object's own
-
-
-def select(
-    luminance: ArrayLike, points: Sequence[Point], *, deselect: Sequence[Point] = ()
-) -> Mask:
-    """Selects the objects under some clicks.
-
-    What is nearer to a click than to the photo's frame or to a deselected point, in geodesic
-    distance over the squared gradient, is selected, at small size first; then a watershed puts
-    its outline on the photo's own edges. One click suffices for an object that contrasts with all
-    around it; others take a few, and deselected points where the selection ran over.
-
-    Args:
-        luminance: L, shape (H, W), from 0 to 100.
-        points: (x, y) of each click on what to select, in pixels.
-        deselect: (x, y) of each click on what to leave out; it wins where both have a point.
-
-    Returns:
-        Mask of 0 and 1, shape (H, W): 1 at all points, 0 at all deselected ones.
-
-    Raises:
-        ValueError: If there is no point, or one lies outside the photo, saying which.
-    """
-    luminance = np.asarray(luminance, np.float32)
-    if luminance.ndim != 2 or not len(points):
-        raise ValueError(
-            "select takes a luminance of shape (H, W) and at least one point. "
-            f"Received: shape {luminance.shape} and {len(points)} points"
-        )
-    chosen = _clicked(points, luminance.shape, "select")
-    refused = _clicked(deselect, luminance.shape, "deselect")
-    chosen &= ~refused
-    scale = min(1, _SELECT_SIDE / max(luminance.shape))
-    height, width = (max(1, round(side * scale)) for side in luminance.shape)
-    cells = [np.zeros((height, width), bool) for _ in range(2)]
-    for clicks, reduced in zip((chosen, refused), cells, strict=True):
-        rows, columns = np.nonzero(clicks)
-        reduced[rows * height // clicks.shape[0], columns * width // clicks.shape[1]] = True
-    rough = _nearer(_resized(luminance, (height, width)), *cells)
-    # Two cells: how far the outline found at the small size may be off.
-    return _outlined(luminance, _resized(rough, luminance.shape) > 0.5, chosen, refused, 2 / scale)
-
-
-def _clicked(points: Sequence[Point], size: tuple[int, ...], name: str) -> Drawn:
-    """1 at each point, shape size."""
-    height, width = size
-    clicks = np.zeros(size, bool)
-    for i, (x, y) in enumerate(points):
-        if not (0 <= x < width and 0 <= y < height):
-            raise ValueError(
-                f"{name}[{i}] must lie in the photo, {width} pixels wide and {height} high. "
-                f"Received: x={x:g}, y={y:g}"
-            )
-        clicks[int(y), int(x)] = True
-    return clicks
-
-
-def _nearer(luminance: Mask, near: Drawn, refused: Drawn) -> Drawn:
-    """Cells nearer to the clicks than to the frame or to refused cells, and joined to a click."""
-    cost = filters.sobel(filters.gaussian(luminance, 1)) ** 2 + _STEP_COST
-
-    def distance(cells: Drawn) -> NDArray[np.float64]:
-        return graph.MCP_Geometric(cost).find_costs(np.argwhere(cells))[0]
-
-    if not near.any():
-        return near
-    to_object = distance(near)
-    frame = np.ones_like(near)
-    frame[1:-1, 1:-1] = False
-    frame &= to_object >= _FRAME_TRIM * np.median(to_object[frame])
-    background = (frame | refused) & ~near
-    if not background.any():
-        return np.ones_like(near)
-    # Opened: a thread of cells between two objects is a leak, not a part of either.
-    nearer = ndimage.binary_opening(to_object < distance(background)) | near
-    regions = measure.label(nearer, connectivity=1)
-    joined = np.isin(regions, regions[near])
-    holes = measure.label(ndimage.binary_fill_holes(joined) & ~joined, connectivity=1)
-    return joined | ((holes > 0) & ~np.isin(holes, holes[refused]))
-
-
-def _outlined(luminance: Mask, rough: Drawn, chosen: Drawn, refused: Drawn, band: float) -> Mask:
-    """Moves a rough outline onto the strongest edge that lies within `band` pixels of it."""
-    side = 2 * round(band) + 1
-    markers = np.where(ndimage.maximum_filter(rough, side), 0, 2)
-    markers[ndimage.minimum_filter(rough, side) | chosen] = 1
-    markers[refused] = 2
-    edges = filters.sobel(filters.gaussian(luminance, 1))
-    return (segmentation.watershed(edges, markers) == 1).astype(np.float32)
-
-
-def _resized(plane: NDArray, size: tuple[int, ...]) -> Mask:
-    """Resizes (H, W), averaging where it shrinks; unchanged at its own size."""
-    image = Image.fromarray(np.asarray(plane, np.float32))
-    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))

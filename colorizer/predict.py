@@ -25,8 +25,9 @@ References
     [1] K. He, J. Sun. "Fast Guided Filter". arXiv:1505.00996, 2015.
 """
 
-import dataclasses
 import functools
+import math
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,100 +35,34 @@ from typing import Any
 import keras
 import numpy as np
 from PIL import Image
-from scipy.ndimage import uniform_filter
+from scipy.ndimage import maximum_filter
 
 from colorizer import color, networks
-from colorizer.photos import read_photo, write_photo
+from colorizer.classical import levin_colorize, reinhard_parameters
+from colorizer.fields import ColorField, Field, SpreadField, guided_field, meet_hints, resize
+from colorizer.hints import (
+    Hint,
+    HintsLike,
+    as_hints,
+    as_scribbles,
+    hint_ab,
+    hint_radii,
+    rasterize_hints,
+)
+from colorizer.photos import SUFFIXES, read_photo, write_photo
+from colorizer.regions import Region, region_of
 from colorizer.weights import DEFAULT_MODEL, load_pretrained
 
 DEFAULT_VIVIDNESS = 0.5
 DEFAULT_WORKING_SIZE = 256
 MAX_ASPECT = 4  # the long side at working size, in short sides: a panorama is not enlarged
 STRIP_PIXELS = 1 << 20
-# Fast guided filter [1], at working size: window radius in pixels, and the variance of the
-# luminance (in [0, 1]) above which an edge counts as one.
-GUIDE_RADIUS, GUIDE_EPSILON = 4, 1e-3
+REFERENCE_PIXELS = 1 << 20  # about so many of a reference are measured
+METHODS = ("network", "levin")
+MASK_MARGIN = 8  # pixels at working size: the network's colours reach so far into what is gray
 
 
-@dataclasses.dataclass(frozen=True)
-class ColorField:
-    """The predicted colours of a photograph, ready for any size of it.
-
-    Attributes:
-        slope: (h, w, 2) A of `ab = A · L / 100 + B`.
-        offset: (h, w, 2) B, in Lab units.
-    """
-
-    slope: np.ndarray
-    offset: np.ndarray
-
-    def rows(self, luminance: np.ndarray, top: int, height: int) -> np.ndarray:
-        """The colours (rows, W, 2) of a strip of a photograph `height` pixels high.
-
-        Args:
-            luminance: (rows, W) in [0, 100], the strip.
-            top: its first row.
-            height: of the whole photograph.
-        """
-        scale = self.slope.shape[0] / height
-        box = (0, top * scale, self.slope.shape[1], (top + len(luminance)) * scale)
-        slope, offset = (_enlarge(c, luminance.shape, box) for c in (self.slope, self.offset))
-        return slope * (luminance[..., None] / 100) + offset
-
-
-def _resize(
-    channel: np.ndarray,
-    shape: tuple[int, ...],
-    *,
-    resample: Image.Resampling,
-    box: tuple[float, float, float, float] | None = None,
-) -> np.ndarray:
-    """One float32 channel (H, W), or the part of it in `box`, brought to `shape`."""
-    image = Image.fromarray(np.ascontiguousarray(channel, "float32"))
-    return np.asarray(image.resize((shape[1], shape[0]), resample, box=box))
-
-
-def _enlarge(
-    field: np.ndarray, shape: tuple[int, ...], box: tuple[float, float, float, float]
-) -> np.ndarray:
-    # Float rounding must not carry the last strip's box over the border.
-    box = (box[0], box[1], box[2], min(box[3], field.shape[0]))
-    channels = [
-        _resize(field[..., i], shape, resample=Image.Resampling.BILINEAR, box=box)
-        for i in range(field.shape[2])
-    ]
-    return np.stack(channels, axis=-1)
-
-
-def guided_field(
-    guide: np.ndarray,
-    ab: np.ndarray,
-    *,
-    radius: int = GUIDE_RADIUS,
-    epsilon: float = GUIDE_EPSILON,
-) -> ColorField:
-    """Models colours as locally linear in the luminance [1].
-
-    Args:
-        guide: (h, w) luminance in [0, 1].
-        ab: (h, w, 2) colours in Lab units.
-        radius: of the square window, in pixels.
-        epsilon: regularisation; edges of less variance are smoothed over.
-    """
-
-    def mean(x: np.ndarray) -> np.ndarray:
-        size = (2 * radius + 1,) * 2 + (1,) * (x.ndim - 2)
-        return uniform_filter(x, size, mode="nearest")
-
-    guide_mean, ab_mean = mean(guide), mean(ab)
-    variance = mean(guide * guide) - guide_mean**2
-    covariance = mean(guide[..., None] * ab) - guide_mean[..., None] * ab_mean
-    slope = covariance / (variance + epsilon)[..., None]
-    offset = ab_mean - slope * guide_mean[..., None]
-    return ColorField(mean(slope), mean(offset))
-
-
-def _check_image(image: Any) -> np.ndarray:
+def _check_image(image: Any, name: str = "image") -> np.ndarray:
     """The image as an (H, W, 1 or 3) array.
 
     Raises:
@@ -138,26 +73,28 @@ def _check_image(image: Any) -> np.ndarray:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape:
         raise ValueError(
-            "image must be (H, W) or (H, W, 1) gray or (H, W, 3) RGB, with at least one pixel. "
+            f"{name} must be (H, W) or (H, W, 1) gray or (H, W, 3) RGB, with at least one pixel. "
             f"Received: shape {image.shape}"
         )
     if image.dtype in (np.uint8, np.uint16):
         return image
     if not np.issubdtype(image.dtype, np.floating):
-        raise ValueError(f"image must be uint8, uint16 or float. Received: {image.dtype}")
+        raise ValueError(f"{name} must be uint8, uint16 or float. Received: {image.dtype}")
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):  # so that NaN fails too
-        raise ValueError(f"a float image must be in [0, 1]. Received: {low:g} to {high:g}")
+        raise ValueError(f"{name} must be in [0, 1] if float. Received: {low:g} to {high:g}")
     return image
 
 
-def _check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """The mask as float32 (H, W).
+def _resolve_mask(mask: Any, luminance: np.ndarray) -> np.ndarray:
+    """The mask as float32 (H, W), made for this photograph where it is not an array.
 
     Raises:
         ValueError: another shape than the photograph's, or values outside [0, 1].
     """
-    mask = np.asarray(mask)
+    if isinstance(mask, str | Path | Region):
+        return region_of(mask).mask(luminance)
+    shape, mask = luminance.shape, np.asarray(mask)
     if mask.shape != shape:
         raise ValueError(f"mask must have the image's shape {shape}. Received: {mask.shape}")
     if not (mask.dtype == bool or (np.issubdtype(mask.dtype, np.floating) and mask.min() >= 0)):
@@ -177,8 +114,11 @@ def _luminance(image: np.ndarray) -> np.ndarray:
     """(H, W) float32 in [0, 100] of an (H, W, 1 or 3) image."""
     luminance = np.empty(image.shape[:2], "float32")
     for rows in _strips(*image.shape[:2]):
-        strip = keras.ops.convert_to_numpy(color.rgb_to_luminance(image[rows]))
-        luminance[rows] = strip[..., 0]
+        if image.dtype == np.uint8:
+            luminance[rows] = color.luminance_of_bytes(image[rows])
+        else:
+            strip = keras.ops.convert_to_numpy(color.rgb_to_luminance(image[rows]))
+            luminance[rows] = strip[..., 0]
     return luminance
 
 
@@ -190,6 +130,71 @@ def _quantize(samples: Any, dtype: np.dtype) -> np.ndarray:
     return samples.astype(dtype)
 
 
+def _merge(
+    image: np.ndarray,
+    luminance: np.ndarray,
+    field: Field,
+    strength: float,
+    gate: np.ndarray | None,
+) -> np.ndarray:
+    """The coloured photograph (H, W, 3), dtype of the image; strip by strip."""
+    height, width = luminance.shape
+    output = np.empty((height, width, 3), image.dtype)
+    for rows in _strips(height, width):
+        strip = luminance[rows]
+        ab = strength * field.rows(strip, rows.start, height)
+        if gate is not None:
+            ab *= gate[rows, :, None]
+        if image.dtype == np.uint8:
+            output[rows] = color.lab_to_bytes(strip, ab)
+        else:
+            rgb = color.lab_to_rgb(np.concatenate([strip[..., None], ab], axis=-1))
+            output[rows] = _quantize(rgb, image.dtype)
+        if not (colored := (ab[..., 0] != 0) | (ab[..., 1] != 0)).all():
+            # Gray to the last bit; the white point's rounding would tint 16-bit grays.
+            gray = _quantize(color.luminance_to_gray(strip), image.dtype)
+            output[rows][~colored] = gray[~colored][:, None]
+    return output
+
+
+def _average(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The mask at a smaller size, each pixel the mean of what it covers."""
+    return resize(mask, shape, resample=Image.Resampling.BOX)
+
+
+def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> SpreadField:
+    """The hints' colours, spread without a network."""
+    if reference is not None:
+        raise ValueError("reference: changes a network's colours; method 'levin' has none")
+    ab, confidence = as_scribbles(hints, luminance.shape)
+    if not confidence.any():
+        raise ValueError("hints: method 'levin' spreads hints, and needs at least one")
+    return SpreadField(levin_colorize(luminance, ab, confidence))
+
+
+def _toward_reference(
+    field: ColorField, luminance: np.ndarray, weight: np.ndarray, reference: Any
+) -> ColorField:
+    """The field with mean and spread of the reference's colours; measured where it weighs."""
+    if isinstance(reference, str | Path):
+        reference = read_photo(reference).pixels
+    reference = _check_image(reference, "reference")
+    if reference.shape[-1] != 3 or (reference == reference[..., :1]).all():
+        raise ValueError("reference must be a colour photograph. Received: a gray one")
+    if not weight.any():
+        return field
+    wanted = keras.ops.convert_to_numpy(color.rgb_to_lab(_shrunk(reference)))[..., 1:]
+    ab = field.rows(luminance, 0, len(luminance))
+    gain, shift = reinhard_parameters(ab, wanted, weight=weight)
+    return field.transferred(gain, shift)
+
+
+def _shrunk(image: np.ndarray) -> np.ndarray:
+    """A photograph with pixels left out: statistics need no more."""
+    step = max(1, round(math.sqrt(image.shape[0] * image.shape[1] / REFERENCE_PIXELS)))
+    return image[::step, ::step]
+
+
 class Colorizer:
     """A network loaded once, to colour any number of photographs.
 
@@ -197,53 +202,140 @@ class Colorizer:
         model: a released model's name, a model's `.json` file, or a training run's folder.
         working_size: short side in pixels at which the network sees a photograph; None =
             as the model asks.
+        method: "network", or "levin": no network, the hints' colours are spread over what
+            looks alike (`classical.levin_colorize`).
+
+    Attributes:
+        takes: names of the network's inputs; empty for method "levin".
+        vividness, working_size: what holds unless a call says otherwise.
 
     Raises:
         ModelError: the model cannot be loaded.
-        ValueError: `working_size` is not a positive number.
+        ValueError: `working_size` is not a positive number, or `method` unknown.
     """
 
     def __init__(
-        self, model: str | Path = DEFAULT_MODEL, *, working_size: int | None = None
+        self,
+        model: str | Path = DEFAULT_MODEL,
+        *,
+        working_size: int | None = None,
+        method: str = "network",
     ) -> None:
+        if method not in METHODS:
+            raise ValueError(f"method must be one of {METHODS}. Received: {method!r}")
+        self.method = method
+        self.takes: frozenset[str] = frozenset()
+        self.vividness = DEFAULT_VIVIDNESS
+        self.working_size = DEFAULT_WORKING_SIZE if working_size is None else working_size
+        if self.working_size < 1:
+            raise ValueError(f"working_size must be at least 1 pixel. Received: {working_size}")
+        if method == "network":
+            self._load(model, working_size)
+
+    def _load(self, model: str | Path, working_size: int | None) -> None:
         self.pretrained = load_pretrained(model)
         details = self.pretrained.details
         self.vividness = float(details.get("vividness", DEFAULT_VIVIDNESS))
         if working_size is None:
-            working_size = int(details.get("working_size", DEFAULT_WORKING_SIZE))
-        if working_size < 1:
-            raise ValueError(f"working_size must be at least 1 pixel. Received: {working_size}")
-        self.working_size = working_size
+            self.working_size = int(details.get("working_size", DEFAULT_WORKING_SIZE))
+        self.takes = frozenset(self.pretrained.network.input)
         self._stride = networks.network_stride(self.pretrained.config)
         self.pretrained.network.compile(jit_compile=False)
 
-    def predict_field(self, luminance: np.ndarray, *, vividness: float | None = None) -> ColorField:
-        """Predicts the colours of a photograph from its luminance.
+    def predict_ab(
+        self,
+        luminance: np.ndarray,
+        *,
+        vividness: float | None = None,
+        mask: np.ndarray | None = None,
+        hints: HintsLike = (),
+    ) -> np.ndarray:
+        """What the network alone answers: no gate, no guided filter, no hint met exactly.
 
         Args:
             luminance: (H, W) float32 in [0, 100], any size.
             vividness: in [0, 1]: 0 = the unbiased mean, 1 = most vivid.
+            mask: in [0, 1], of any size, for a network that takes one.
+            hints: see `__call__`; for a network that takes them.
+
+        Returns:
+            (h, w, 2) ab in Lab units, at the working size.
+
+        Raises:
+            ValueError: hints for a network that takes none, or a value out of range.
         """
         chosen = self.vividness if vividness is None else vividness
         temperature, correction = color.vividness_to_decoding(chosen)
-        small = self._working_luminance(luminance)
-        padded = networks.pad_to_multiple((small / 50 - 1)[None, ..., None], self._stride)
-        outputs = self.pretrained.network.predict_on_batch({"luminance": padded})
+        inputs = self._network_inputs(luminance, mask, as_hints(hints, luminance.shape))
+        height, width = inputs["luminance"].shape[1:3]
+        padded = {n: networks.pad_to_multiple(x, self._stride) for n, x in inputs.items()}
+        outputs = self.pretrained.network.predict_on_batch(padded)
         ab = networks.predicted_ab(
             outputs,
             self.pretrained.class_weights,
             temperature=temperature,
             correction=correction,
         )
-        ab = keras.ops.image.resize(ab, padded.shape[1:3], interpolation="bilinear")
-        ab = keras.ops.convert_to_numpy(networks.crop_to_size(ab, *small.shape))[0]
-        return guided_field(small / 100, ab)
+        size = padded["luminance"].shape[1:3]
+        ab = keras.ops.image.resize(ab, size, interpolation="bilinear")
+        return keras.ops.convert_to_numpy(networks.crop_to_size(ab, height, width))[0]
+
+    def _network_inputs(
+        self, luminance: np.ndarray, mask: np.ndarray | None, hints: list[Hint]
+    ) -> dict[str, np.ndarray]:
+        """The inputs that this network takes, (1, h, w, C) at the working size."""
+        if hints and "hints" not in self.takes:
+            raise ValueError(
+                "hints: this model takes none; choose one that was trained with --hints, or "
+                "method 'levin'"
+            )
+        small = self._working_luminance(luminance)
+        known: dict[str, np.ndarray] = {"luminance": small[..., None] / 50 - 1}
+        if "mask" in self.takes:
+            known["mask"] = np.ones_like(small)[..., None]
+            if mask is not None:
+                known["mask"] = _average(mask, small.shape)[..., None]
+        if "hints" in self.takes:
+            known["hints"] = rasterize_hints(hints, *small.shape, photo_size=luminance.shape)
+        return {name: np.asarray(value, "float32")[None] for name, value in known.items()}
+
+    def predict_field(
+        self,
+        luminance: np.ndarray,
+        *,
+        vividness: float | None = None,
+        mask: np.ndarray | None = None,
+        hints: HintsLike = (),
+        reference: Any = None,
+    ) -> Field:
+        """Predicts the colours of a photograph from its luminance.
+
+        Args:
+            luminance: (H, W) float32 in [0, 100], any size.
+            vividness, mask, hints, reference: see `__call__`; the mask is not a gate here.
+        """
+        if self.method == "levin":
+            return _levin_field(luminance, hints, reference)
+        known = as_hints(hints, luminance.shape)
+        small = self._working_luminance(luminance)
+        weight = np.ones_like(small) if mask is None else _average(mask, small.shape)
+        # Seen a little larger than it is: the gate cuts, the network must not fade before it.
+        seen = maximum_filter(weight, 2 * MASK_MARGIN + 1)
+        ab = self.predict_ab(luminance, vividness=vividness, mask=seen, hints=known)
+        field = guided_field(small / 100, ab)
+        if reference is not None:
+            field = _toward_reference(field, small, weight, reference)
+        if not known:
+            return field
+        radius = hint_radii(known, luminance.shape)
+        points = [(x, y) for x, y, *_ in known]
+        return meet_hints(field, luminance, points, hint_ab(known), radius)
 
     def _working_luminance(self, luminance: np.ndarray) -> np.ndarray:
         short, long = sorted(luminance.shape)
         scale = min(self.working_size / short, MAX_ASPECT * self.working_size / long)
         shape = tuple(max(1, round(side * scale)) for side in luminance.shape)
-        return _resize(luminance, shape, resample=Image.Resampling.LANCZOS).clip(0, 100)
+        return resize(luminance, shape, resample=Image.Resampling.LANCZOS).clip(0, 100)
 
     def __call__(
         self,
@@ -252,6 +344,8 @@ class Colorizer:
         vividness: float | None = None,
         strength: float = 1.0,
         mask: Any = None,
+        hints: HintsLike = (),
+        reference: Any = None,
     ) -> np.ndarray:
         """Colours a photograph.
 
@@ -260,54 +354,72 @@ class Colorizer:
             vividness: in [0, 1]: 0 = the unbiased conditional mean (faithful, pale), 1 =
                 most vivid; None = the model's best-looking.
             strength: in [0, 1], multiplies the colours: 0 = gray, 1 = as predicted.
-            mask: (H, W) bool or float in [0, 1]: 1 = colour this, 0 = leave gray, between =
-                blend; None = colour everything. It acts at full size, after everything
-                else: where it is 0, R = G = B, the very gray of the photograph.
+            mask: where to colour: (H, W) bool or float in [0, 1], 1 = colour this, 0 =
+                leave gray, between = blend; or the path of an image, the name of a pattern
+                like "stripes:8@45", or a `regions.Region`: shapes, clicks, and more. It acts
+                at full size, after everything else: where it is 0, R = G = B, the very gray
+                of the photograph. None = colour everything.
+            hints: colours that are known: (x, y, colour[, radius]) each, in pixels, the colour
+                as "#rrggbb", a CSS name or (r, g, b) of 0..255; or the path of a JSON file of
+                them; or scribbles, as the path of an image that is transparent except where
+                colours were painted, or as (H, W, 4) `uint8` RGBA. Their lightness is ignored.
+            reference: a colour photograph, an array or a path, whose mean and spread of
+                colours the result takes on (Reinhard et al. 2001).
 
         Returns:
             (H, W, 3), dtype of the image.
 
         Raises:
             ValueError: an argument out of its range, naming what came.
+            PhotoError: a file that was named cannot be read.
         """
         image = _check_image(image)
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must be in [0, 1]. Received: {strength}")
         luminance = _luminance(image)
-        field = self.predict_field(luminance, vividness=vividness)
-        height, width = luminance.shape
-        gate = None if mask is None else _check_mask(mask, luminance.shape)
-        output = np.empty((height, width, 3), image.dtype)
-        for rows in _strips(height, width):
-            strip = luminance[rows]
-            ab = strength * field.rows(strip, rows.start, height)
-            if gate is not None:
-                ab *= gate[rows, :, None]
-            rgb = color.lab_to_rgb(np.concatenate([strip[..., None], ab], axis=-1))
-            output[rows] = _quantize(rgb, image.dtype)
-            if not (colored := ab.any(axis=-1)).all():
-                # Gray to the last bit; the white point's rounding would tint 16-bit grays.
-                gray = _quantize(color.luminance_to_gray(strip), image.dtype)
-                output[rows][~colored] = gray[~colored][:, None]
-        return output
+        gate = None if mask is None else _resolve_mask(mask, luminance)
+        field = self.predict_field(
+            luminance, vividness=vividness, mask=gate, hints=hints, reference=reference
+        )
+        return _merge(image, luminance, field, strength, gate)
 
     def colorize_file(
-        self, source: str | Path, target: str | Path, *, overwrite: bool = False, **options: Any
+        self,
+        source: str | Path,
+        target: str | Path,
+        *,
+        overwrite: bool = False,
+        save_mask: str | Path | None = None,
+        **options: Any,
     ) -> None:
         """Colours one file; metadata, alpha and size are kept.
 
         Args:
             source: a photograph.
             target: where to; its suffix decides the format.
-            overwrite: replace `target` if it exists.
+            overwrite: replace `target`, and `save_mask`, if they exist.
+            save_mask: where to write the mask that was used, white where the photograph was
+                coloured.
             **options: of `__call__`.
 
         Raises:
             PhotoError: `source` cannot be read or `target` not hold it.
-            FileExistsError: `target` exists.
+            FileExistsError: `target` or `save_mask` exists.
         """
         photo = read_photo(source)
+        if save_mask is not None:
+            if not overwrite and os.path.lexists(save_mask):  # before `target` is written
+                raise FileExistsError(
+                    f"{save_mask}: exists already; overwrite=True (--overwrite) replaces it"
+                )
+            asked = options.get("mask")
+            luminance = _luminance(_check_image(photo.pixels))
+            mask = _resolve_mask(Region() if asked is None else asked, luminance)
+            options["mask"] = mask
+            gray = np.repeat(np.rint(mask * 255).astype("uint8")[..., None], 3, axis=-1)
         write_photo(target, self(photo.pixels, **options), like=photo, overwrite=overwrite)
+        if save_mask is not None:
+            write_photo(save_mask, gray, overwrite=overwrite)
 
 
 @functools.lru_cache(maxsize=1)
@@ -320,7 +432,7 @@ def colorize(image: Any, **options: Any) -> np.ndarray:
 
     Args:
         image: an array (see `Colorizer.__call__`), or the path of a photograph.
-        **options: `vividness`, `strength` and `mask`, as of `Colorizer.__call__`.
+        **options: as of `Colorizer.__call__`.
 
     Returns:
         (H, W, 3), dtype of the image.
@@ -335,6 +447,7 @@ def colorize_files(
     pairs: Iterable[tuple[Path, Path]],
     *,
     overwrite: bool = False,
+    masks: str | Path | None = None,
     **options: Any,
 ) -> Iterator[tuple[Path, Path, str | None]]:
     """Colours files one by one; one that fails does not stop the rest.
@@ -343,6 +456,8 @@ def colorize_files(
         colorizer: the network.
         pairs: (source, target) paths; the targets' folders are made.
         overwrite: replace targets that exist; never an input or a result of this call.
+        masks: where to write the masks that were used: a file for one photograph, a folder for
+            several.
         **options: of `Colorizer.__call__`.
 
     Yields:
@@ -351,15 +466,32 @@ def colorize_files(
     pairs = list(pairs)
     inputs = {source.resolve() for source, _ in pairs}
     written: dict[Path, Path] = {}
-    for source, target in pairs:
+    mask_targets = _mask_targets(masks, [target for _, target in pairs])
+    for (source, target), save_mask in zip(pairs, mask_targets, strict=True):
         try:
-            if target.resolve() in inputs:
-                raise ValueError(f"{target} is an input: it is not overwritten")
-            if (other := written.setdefault(target.resolve(), source)) != source:
-                raise ValueError(f"{target} is the result of {other} already")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            colorizer.colorize_file(source, target, overwrite=overwrite, **options)
+            for output in filter(None, (target, save_mask)):
+                if output.resolve() in inputs:
+                    raise ValueError(f"{output} is an input: it is not overwritten")
+                if output.resolve() in written:
+                    other = written[output.resolve()]
+                    raise ValueError(f"{output} is the result of {other} already")
+                written[output.resolve()] = source
+                output.parent.mkdir(parents=True, exist_ok=True)
+            colorizer.colorize_file(
+                source, target, overwrite=overwrite, save_mask=save_mask, **options
+            )
         except (ValueError, OSError, MemoryError) as error:
             yield source, target, str(error) or type(error).__name__
         else:
             yield source, target, None
+
+
+def _mask_targets(masks: str | Path | None, targets: list[Path]) -> list[Path | None]:
+    """Where the masks of photographs go: in folders as their results are."""
+    if masks is None or not targets:
+        return [None] * len(targets)
+    output, absolute = Path(masks), [target.absolute() for target in targets]
+    if len(targets) == 1 and output.suffix.lower() in SUFFIXES and not output.is_dir():
+        return [output]
+    common = os.path.commonpath([target.parent for target in absolute])
+    return [output / t.relative_to(common).with_name(f"{t.stem}_mask.png") for t in absolute]

@@ -1,0 +1,81 @@
+"""The pictures of the README: scikit-image's sample photographs, coloured.
+
+Each sample becomes `NAME_colorized.png` and `NAME_triptych.png` (the original, its luminance, which
+is all that the network sees, and the result); one becomes `NAME_steered.png`, coloured in the ways
+there are to steer: automatic, within a pattern, an object under a click, with hints, and with the
+colours of another photograph.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+from skimage import data
+
+from colorizer.color import luminance_to_gray, rgb_to_luminance
+from colorizer.photos import write_photo
+from colorizer.predict import Colorizer
+from colorizer.regions import Region
+
+SAMPLES = ("astronaut", "coffee", "chelsea", "rocket", "camera")
+"""Photographs that the wheel of scikit-image carries; `camera` is a true gray one."""
+
+STEERED = "coffee"
+CLICK = (290, 170)  # in the cup, in pixels
+HINTS = ((250, 290, "#2f6fb5"), (340, 110, "#2f6fb5"), (480, 60, "#8a5a2b"))
+REFERENCE = "rocket"
+
+_CAPTION, _FONT = 26, 16  # pixels
+
+
+def steered_ways() -> dict[str, dict[str, Any]]:
+    """Caption → the options of `Colorizer.__call__` that it stands for."""
+    return {
+        "automatic": {},
+        "mask: stripes:6@45": {"mask": "stripes:6@45"},
+        "a click in the cup": {"mask": Region(select=[CLICK], feather=2)},
+        f"{len(HINTS)} hints": {"hints": HINTS},
+        f"reference: {REFERENCE}": {"reference": getattr(data, REFERENCE)()},
+    }
+
+
+def draw_samples(colorize: Colorizer, folder: Path) -> Iterator[list[Path]]:
+    """Writes the pictures into a folder; yields the files of each sample as they are done."""
+    for name in SAMPLES:
+        original = getattr(data, name)()
+        colored = colorize(original)
+        true = original if original.ndim == 3 else np.stack([original] * 3, axis=-1)
+        triptych = np.concatenate([true, _gray(true), colored], axis=1)
+        pictures = {"colorized": colored, "triptych": triptych}
+        if name == STEERED:
+            pictures["steered"] = _steered(colorize, original)
+        targets = [folder / f"{name}_{kind}.png" for kind in pictures]
+        for target, picture in zip(targets, pictures.values(), strict=True):
+            write_photo(target, picture, overwrite=True)
+        yield targets
+
+
+def _gray(rgb: np.ndarray) -> np.ndarray:
+    """The luminance of a photograph as a gray picture, (H, W, 3) `uint8`."""
+    gray = np.asarray(luminance_to_gray(rgb_to_luminance(rgb)))
+    return np.repeat(np.rint(gray * 255).astype("uint8"), 3, axis=-1)
+
+
+def _steered(colorize: Colorizer, original: np.ndarray) -> np.ndarray:
+    """One photograph in every way, side by side under their captions."""
+    height, width = original.shape[:2]
+    ways = steered_ways()
+    if "hints" not in colorize.takes:
+        ways = {caption: way for caption, way in ways.items() if "hints" not in way}
+    sheet = Image.new("RGB", (width * len(ways), height + _CAPTION), "white")
+    write = ImageDraw.Draw(sheet)
+    for i, (caption, options) in enumerate(ways.items()):
+        picture = Image.fromarray(colorize(original, **options))
+        dots = ImageDraw.Draw(picture)
+        for x, y, colour in options.get("hints", ()):
+            dots.circle((x, y), 6, fill=colour, outline="white", width=2)
+        sheet.paste(picture, (i * width, _CAPTION))
+        write.text((i * width + 6, 4), caption, "black", font_size=_FONT)
+    return np.asarray(sheet)
