@@ -23,6 +23,7 @@ References
     [2] IEC 61966-2-1:1999, sRGB. CIE 15:2004, Colorimetry.
 """
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -158,6 +159,81 @@ def luminance_to_gray(luminance: Tensor) -> Tensor:
     Rounded to 8 or 16 bits it is the sample that the luminance was computed from.
     """
     return _encode_gamma(_lab_f_inverse((ops.cast(luminance, "float32") + 16) / 116))
+
+
+# ------------------------------------------------- whole photographs of 8 bits, in NumPy
+
+_ENCODED_STEPS = 1 << 16  # of linear light: 1/255 of sRGB is 20 steps where they are coarsest
+_ENCODED_ROWS = 64  # at a time, so that what is computed in between stays in the cache
+
+
+@functools.cache
+def _decoded_bytes() -> np.ndarray:
+    """Linear light of each `uint8` sample, (256,)."""
+    return _decode_gamma(np.linspace(0, 1, 256), np).astype("float32")
+
+
+@functools.cache
+def _encoded_bytes() -> np.ndarray:
+    """The `uint8` sample of each step of linear light from 0 to 1."""
+    linear = np.linspace(0, 1, _ENCODED_STEPS + 1)
+    bright = 1.055 * linear ** (1 / 2.4) - 0.055
+    return np.rint(255 * np.where(linear > 0.0031308, bright, 12.92 * linear)).astype("uint8")
+
+
+def luminance_of_bytes(image: np.ndarray) -> np.ndarray:
+    """`rgb_to_luminance` of a `uint8` photograph, at a fifth of its cost.
+
+    Args:
+        image: (H, W, 3) sRGB or (H, W, 1) gray, `uint8`.
+
+    Returns:
+        (H, W) float32 in [0, 100].
+    """
+    channels = [_decoded_bytes()[image[..., i]] for i in range(image.shape[-1])]
+    linear = channels[0]
+    if len(channels) == 3:
+        red, green, blue = channels
+        of_red, _, of_blue = _XYZ_FROM_RGB[1].astype("float32")
+        linear = green + of_red * (red - green) + of_blue * (blue - green)
+    slope = np.float32(116 * 7.787)
+    return np.where(linear > 0.008856, 116 * np.cbrt(linear) - 16, slope * linear)
+
+
+def lab_to_bytes(luminance: np.ndarray, ab: np.ndarray) -> np.ndarray:
+    """`lab_to_rgb` rounded to `uint8`, at a tenth of its cost: a table instead of a power.
+
+    Args:
+        luminance: (H, W) in [0, 100].
+        ab: (H, W, 2) in Lab units.
+
+    Returns:
+        (H, W, 3) `uint8` sRGB; a sample that lies between two may be rounded to the other.
+    """
+    matrix = (_RGB_FROM_XYZ * _D65 * _ENCODED_STEPS).astype("float32")
+    rgb = np.empty((*luminance.shape, 3), "uint8")
+    for top in range(0, len(luminance), _ENCODED_ROWS):
+        rows = slice(top, top + _ENCODED_ROWS)
+        y = (luminance[rows].astype("float32") + 16) / np.float32(116)
+        x = y + ab[rows, :, 0] / np.float32(500)
+        z = np.maximum(y - ab[rows, :, 1] / np.float32(200), 0)
+        xyz = [_cubed(f) for f in (x, y, z)]
+        for i, (of_x, of_y, of_z) in enumerate(matrix):
+            steps = of_x * xyz[0] + of_y * xyz[1] + of_z * xyz[2] + np.float32(0.5)
+            np.clip(steps, 0, _ENCODED_STEPS, out=steps)
+            rgb[rows, :, i] = _encoded_bytes()[steps.astype("int32")]
+    return rgb
+
+
+def _cubed(f: np.ndarray) -> np.ndarray:
+    """`_lab_f_inverse`; the few dark samples are looked up on their own."""
+    light = f * f * f
+    dark = f <= 0.2068966
+    light[dark] = (f[dark] - np.float32(16 / 116)) / np.float32(7.787)
+    return light
+
+
+# ------------------------------------------------------------- the distribution of colours
 
 
 def encode_ab(ab: Tensor) -> Tensor:

@@ -398,3 +398,24 @@ def test_luminance_alone_is_that_of_lab_and_gives_every_gray_back(dtype, levels)
     np.testing.assert_allclose(one, lab[:, :1], atol=1e-3)
     back = np.rint(np.asarray(color.luminance_to_gray(one)) * (levels - 1))
     np.testing.assert_array_equal(back, gray)
+
+
+def test_bytes_have_the_luminance_of_the_exact_conversion(rng):
+    image = rng.integers(0, 256, (40, 50, 3), "uint8")
+    exact = np.asarray(color.rgb_to_luminance(image))[..., 0]
+    np.testing.assert_allclose(color.luminance_of_bytes(image), exact, atol=2e-4)
+    grays = np.arange(256, dtype="uint8")[None, :, None]
+    alone = color.luminance_of_bytes(grays)
+    np.testing.assert_array_equal(color.luminance_of_bytes(np.repeat(grays, 3, -1)), alone)
+    back = np.rint(np.asarray(color.luminance_to_gray(alone)) * 255)
+    np.testing.assert_array_equal(back, grays[..., 0])
+
+
+def test_bytes_of_lab_are_the_exact_conversion_but_for_ties(rng):
+    lab = rng.uniform([0, -90, -90], [100, 90, 90], (130, 70, 3)).astype("float32")
+    lab[:20, :, 0] /= 20  # the shadows, where a table is coarsest
+    lab[:10, :, 1:] /= 30
+    exact = np.asarray(color.lab_to_rgb(lab)) * 255
+    told = color.lab_to_bytes(lab[..., 0], lab[..., 1:])
+    assert told.dtype == np.uint8
+    assert np.abs(told - exact).max() < 0.5 + 0.03
