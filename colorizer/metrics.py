@@ -218,10 +218,19 @@ def leakage(predicted: RGB, mask: ArrayLike) -> Ratio:
         mask: `(H, W)`, 0 outside and above 0 inside; 0/0 if it has not both.
     """
     _check(predicted=predicted)
-    inside = _floats("mask", mask, *predicted.shape[:2], low=0) > 0
+    return ab_leakage(_lab(predicted)[..., 1:], mask)
+
+
+def ab_leakage(ab: ArrayLike, mask: ArrayLike) -> Ratio:
+    """`leakage` of colours that were not merged yet: ab `(H, W, 2)` in Lab units.
+
+    A set's figure is the sum of the photographs' means outside over the sum of their means
+    inside: each photograph counts alike, however much of it the mask covers.
+    """
+    chroma = np.hypot(*np.moveaxis(_floats("ab", ab, "H", "W", 2), -1, 0))
+    inside = _floats("mask", mask, *chroma.shape, low=0) > 0
     if inside.all() or not inside.any():
         return Ratio(0.0, 0.0)
-    chroma = _chroma(predicted)
     return Ratio(float(chroma[~inside].mean()), float(chroma[inside].mean()))
 
 

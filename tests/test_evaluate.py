@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from skimage.color import rgb2lab
 
-from colorizer import color, evaluate, metrics, networks, weights
+from colorizer import benchmark, color, evaluate, metrics, networks, weights
 from colorizer.cli import main
 from colorizer.data import decode_photo
 from colorizer.evaluate import FIGURES, print_report, write_report
@@ -65,7 +65,7 @@ def tiny(tmp_path_factory) -> str:
 
 @pytest.fixture(autouse=True)
 def loads_once(monkeypatch) -> None:
-    monkeypatch.setattr(evaluate, "Colorizer", load)
+    monkeypatch.setattr(benchmark, "Colorizer", load)
 
 
 @functools.cache

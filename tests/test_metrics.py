@@ -286,6 +286,20 @@ def test_leakage_by_hand():
     assert math.isnan(metrics.leakage(flat(GRAY, GRAY), mask).value)
 
 
+def test_ab_leakage_by_hand():
+    ab = np.array([[[3, 4], [0, 0], [6, -8], [0, 1]]])  # chroma 5, 0, 10, 1
+    assert metrics.ab_leakage(ab, [[1, 1, 0, 0]]) == Ratio(5.5, 2.5)
+    assert metrics.ab_leakage(ab, [[1, 0, 0.1, 0]]) == Ratio(0.5, 7.5)
+    assert metrics.ab_leakage(ab, [[0, 1, 0, 0]]).value == math.inf
+    assert math.isnan(metrics.ab_leakage(ab, [[1, 1, 1, 1]]).value)
+
+
+def test_a_set_leaks_as_its_photographs_do_whatever_their_masks_cover():
+    ab = np.array([[[2, 0]] + [[0, 1]] * 3])
+    rows = [{"leakage": metrics.ab_leakage(ab, mask)} for mask in ([[1, 0, 0, 0]], [[0, 1, 1, 1]])]
+    assert metrics.summarise(rows) == {"leakage": (1 + 2) / (2 + 1)}
+
+
 @given(hnp.arrays(np.uint8, (4, 4)))
 def test_exactly_gray_leaks_exactly_nothing(gray):
     rgb = np.concatenate([flat(RED, size=(4, 4)), gray[..., None].repeat(3, -1)])
@@ -511,6 +525,7 @@ def test_photographs_that_cannot_be_compared(metric, true, predicted, message):
         (lambda: metrics.rebalancing_weights([], bins=BINS), "photographs: .* received none"),
         (lambda: metrics.rebalancing_weights([BINS], bins=BINS), "photographs: expected uint8"),
         (lambda: metrics.leakage(noise(), np.ones((32, 31))), r"mask: .*\(32, 31\)"),
+        (lambda: metrics.ab_leakage(np.ones((4, 4, 3)), np.eye(4)), r"ab: .*\(4, 4, 3\)"),
         (lambda: metrics.leakage(noise(), -np.ones((32, 32))), "mask: .*>= 0, .*lowest -1.0"),
         (lambda: metrics.feature_statistics(np.ones((1, 4))), r"features: .*\(1, 4\)"),
         (lambda: metrics.feature_statistics(np.ones(4)), r"features: .*\(4,\)"),
