@@ -3,7 +3,9 @@
     main.py                          colour the sample photographs
     main.py PHOTO…                   colour photographs (short for `colorize`)
     main.py colorize PHOTO… -o OUT   colour files, folders, globs
+    main.py masks                    draw every mask pattern
     main.py train --data FOLDER …    train a network
+    main.py find-lr --data FOLDER …  find the learning rate to train it with
     main.py evaluate --data FOLDER … measure models
 
 Exit codes: 0 all done; 1 some photographs failed, each reported by name, the rest done;
@@ -15,18 +17,27 @@ Nothing heavy is imported before the command is known to need it.
 import argparse
 import dataclasses
 import json
+import math
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import colorizer
 
-SAMPLES = ("astronaut", "coffee", "chelsea", "rocket", "camera")
-"""Photographs that the wheel of scikit-image carries; `camera` is a true gray one."""
-
 RESULTS = Path("results")
+
+NETWORKS = (
+    "xception_fusion",
+    "koalarization",
+    "rgb_baseline",
+    "residual_encoder",
+    "colorful",
+    "unet_gan",
+)
+"""What `train` trains: the names of `networks.PRESETS`."""
 
 COMPARED = ("gray", "mean_color", "default", "truth_64")
 """What `evaluate` measures unless told otherwise."""
@@ -37,6 +48,32 @@ def _unit(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
     return value
+
+
+def _length(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return value
+
+
+def _rate(text: str) -> float | str:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if text != "auto" and not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number or auto, got {text}")
+    return text if text == "auto" else value
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text}")
+    return int(text)
 
 
 def _count(text: str) -> int:
@@ -68,28 +105,44 @@ def _progress() -> Any:
     )
 
 
+def _start_backend() -> None:
+    """Imports Keras without TensorFlow's start-up chatter, which no setting silences.
+
+    What was said is shown if the import fails, or if the user asked for TensorFlow's log.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        return
+    with tempfile.TemporaryFile() as chatter:
+        stderr = os.dup(2)
+        os.dup2(chatter.fileno(), 2)
+        try:
+            import keras
+
+            if keras.backend.backend() == "tensorflow":
+                import tensorflow
+
+                tensorflow.config.list_physical_devices()  # looks for drivers, and says so
+        except BaseException:
+            chatter.seek(0)
+            os.write(stderr, chatter.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def _sample(arguments: argparse.Namespace) -> int:
-    """Colours scikit-image's samples, as pictures and as triptychs."""
-    import numpy as np
-    from skimage import data
+    """Colours scikit-image's samples: the pictures of the README."""
+    _start_backend()
 
-    from colorizer.color import luminance_to_gray, rgb_to_luminance
-    from colorizer.photos import write_photo
     from colorizer.predict import Colorizer
+    from colorizer.samples import SAMPLES, draw_samples
 
-    colorize = Colorizer()
     RESULTS.mkdir(exist_ok=True)
+    drawn = draw_samples(Colorizer(), RESULTS)
     with _progress() as progress:
-        for name in progress.track(SAMPLES, description="Colouring samples"):
-            original = getattr(data, name)()
-            colored = colorize(original)
-            true = original if original.ndim == 3 else np.stack([original] * 3, axis=-1)
-            luminance = np.asarray(luminance_to_gray(rgb_to_luminance(true)))
-            gray = np.repeat(np.rint(luminance * 255).astype("uint8"), 3, axis=-1)
-            triptych = np.concatenate([true, gray, colored], axis=1)
-            for kind, picture in (("colorized", colored), ("triptych", triptych)):
-                target = RESULTS / f"{name}_{kind}.png"
-                write_photo(target, picture, overwrite=True)
+        for targets in progress.track(drawn, total=len(SAMPLES), description="Colouring samples"):
+            for target in targets:
                 progress.console.print(f"{target}", highlight=False)
     print(f"{len(SAMPLES)} photographs coloured in {RESULTS.resolve()}")
     return 0
@@ -112,22 +165,29 @@ def _colorize(arguments: argparse.Namespace) -> int:
     from colorizer.photos import find_photos
 
     pairs = _targets(find_photos(arguments.photos), arguments.output)
+    options = _steering(arguments)
     folder = pairs[0][1].parent if len(pairs) == 1 else arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"cannot write to the folder {folder}")
 
+    _start_backend()
+
     from colorizer.predict import Colorizer, colorize_files
 
-    colorizer_ = Colorizer(arguments.model, working_size=arguments.working_size)
+    colorizer_ = Colorizer(
+        arguments.model, working_size=arguments.working_size, method=arguments.method
+    )
     done, failed = 0, 0
     with _progress() as progress:
         results = colorize_files(
             colorizer_,
             pairs,
             overwrite=arguments.overwrite,
+            masks=arguments.save_mask,
             vividness=arguments.vividness,
             strength=arguments.strength,
+            **options,
         )
         for source, target, problem in progress.track(
             results, total=len(pairs), description="Colouring"
@@ -143,13 +203,94 @@ def _colorize(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Mask, hints and reference of `Colorizer.__call__`, checked before any work is done."""
+    from colorizer.photos import read_photo
+
+    region, hints, reference = _region(arguments), _hints(arguments), arguments.reference
+    if arguments.method == "levin" and reference is not None:
+        raise ValueError("--reference changes a network's colours; --method levin has none")
+    if arguments.method == "levin" and isinstance(hints, list) and not hints:
+        raise ValueError("--method levin spreads hints: give at least one --hint, or --hints FILE")
+    return {
+        "mask": region if region.is_asked() else None,
+        "hints": hints,
+        "reference": reference if reference is None else read_photo(reference).pixels,
+    }
+
+
+def _region(arguments: argparse.Namespace) -> Any:
+    """Where to colour."""
+    from colorizer.masks import check_pattern
+    from colorizer.photos import read_photo
+    from colorizer.regions import Region
+
+    if arguments.mask is not None:
+        read_photo(arguments.mask)
+    if arguments.mask_pattern is not None:
+        check_pattern(arguments.mask_pattern)
+    region = Region(
+        image=arguments.mask,
+        pattern=arguments.mask_pattern,
+        rectangles=arguments.rectangle,
+        polygons=[list(zip(p[::2], p[1::2], strict=True)) for p in arguments.polygon],
+        select=arguments.select,
+        deselect=arguments.deselect,
+        invert=arguments.invert_mask,
+        feather=arguments.feather,
+        seed=arguments.mask_seed,
+    )
+    if not region.is_asked() and (region.invert or region.feather):
+        raise ValueError("--invert-mask and --feather need a mask: say where to colour")
+    if region.deselect and not region.select:
+        raise ValueError("--deselect leaves out of what is selected: give at least one --select")
+    return region
+
+
+def _hints(arguments: argparse.Namespace) -> Any:
+    """Which colours are known: a list of hints, or the path of scribbles."""
+    from colorizer.hints import parse_hint, read_hints, read_scribbles
+
+    hints = [parse_hint(text) for text in arguments.hint]
+    if arguments.hints is None:
+        return hints
+    if arguments.hints.suffix.lower() == ".json":
+        return hints + read_hints(arguments.hints)
+    if hints:
+        raise ValueError("--hint and scribbles cannot be mixed: paint the hint, too")
+    read_scribbles(arguments.hints, (1, 1))  # can it be, at whatever size?
+    return arguments.hints
+
+
+def _masks(arguments: argparse.Namespace) -> int:
+    """Draws every pattern on one sheet, over a photograph."""
+    from colorizer.photos import write_photo
+    from colorizer.regions import contact_sheet
+
+    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    sheet = contact_sheet(_gray_photo(arguments.photo), seed=arguments.seed)
+    write_photo(arguments.output, sheet, overwrite=True)
+    print(arguments.output)
+    return 0
+
+
+def _gray_photo(path: Path | None) -> Any:
+    """The luminance of a photograph, or of a sample, (H, W) in [0, 100]."""
+    from skimage import data
+    from skimage.color import gray2rgb, rgb2lab
+
+    from colorizer.photos import read_photo
+
+    pixels = data.astronaut() if path is None else read_photo(path).pixels
+    return rgb2lab(pixels if pixels.ndim == 3 else gray2rgb(pixels))[..., 0]
+
+
 def _train_config(arguments: argparse.Namespace) -> Any:
     """The settings of a run: a preset or a file, then what the command line says."""
     from colorizer.networks import PRESETS, NetworkConfig
     from colorizer.training import TrainConfig
 
-    folder = arguments.run
-    stored = arguments.config or (folder / "config.json" if arguments.resume else None)
+    stored = arguments.config or (arguments.run / "config.json" if arguments.resume else None)
     if stored is not None and not Path(stored).is_file():
         raise ValueError(f"{stored}: no such file; expected the settings of a run")
     try:
@@ -186,6 +327,8 @@ def _train(arguments: argparse.Namespace) -> int:
     if not config.data.sources:
         raise ValueError("train needs --data: a folder of photographs, or the name of a data set")
 
+    _start_backend()
+
     from colorizer.training import train
 
     try:
@@ -197,6 +340,49 @@ def _train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _find_lr(arguments: argparse.Namespace) -> int:
+    config = _train_config(arguments)
+    if not config.data.sources:
+        raise ValueError("find-lr needs --data: a folder of photographs, or the name of a data set")
+    output: Path = arguments.output
+    output.mkdir(parents=True, exist_ok=True)
+    if not os.access(output, os.W_OK):
+        raise PermissionError(f"cannot write to the folder {output}")
+    _start_backend()
+
+    from colorizer.range_test import find_learning_rate
+
+    found = find_learning_rate(
+        config, lowest=arguments.lowest, highest=arguments.highest, steps=arguments.steps
+    )
+    found.write(output)
+    print(f"steepest descent: {found.steepest:.2g}")
+    print(f"tenth of the minimum: {found.tenth_of_minimum:.2g}")
+    print(f"curve: {output / 'learning_rate.png'}")
+    print(f"train with: --learning-rate {found.suggestion:.2g}")
+    return 0
+
+
+def _measure(arguments: argparse.Namespace, settings: dict[str, Any]) -> tuple[Any, Any]:
+    """What `evaluate` was asked to measure, and the module that writes and prints it."""
+    if arguments.hints is None and arguments.mask is None:
+        from colorizer import evaluate
+
+        settings |= {"metrics": arguments.metrics, "features": arguments.features}
+        return evaluate.evaluate(arguments.model or COMPARED, arguments.data, **settings), evaluate
+
+    if arguments.metrics or arguments.features:
+        raise ValueError("--metrics and --features go with neither --hints nor --mask")
+    from colorizer import steering
+
+    models = arguments.model or ["default"]
+    if arguments.hints is not None:
+        settings |= {"counts": arguments.hints} if arguments.hints else {}
+        return steering.measure_hints(models, arguments.data, **settings), steering
+    settings |= {"kinds": arguments.mask} if arguments.mask else {}
+    return steering.measure_masks(models, arguments.data, **settings), steering
+
+
 def _evaluate(arguments: argparse.Namespace) -> int:
     output: Path = arguments.output
     output.mkdir(parents=True, exist_ok=True)
@@ -204,29 +390,19 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         raise PermissionError(f"cannot write to the folder {output}")
     # TensorFlow reads it when it starts: only kernels whose results never vary between runs.
     os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
-
-    from colorizer.evaluate import evaluate, print_report, write_report
+    _start_backend()
 
     def track(items: Sequence[Any], description: str) -> Iterator[Any]:
         with _progress() as progress:
             yield from progress.track(items, description=description)
 
-    evaluation = evaluate(
-        arguments.model or COMPARED,
-        arguments.data,
-        split=arguments.split,
-        size=arguments.size,
-        limit=arguments.limit,
-        metrics=arguments.metrics,
-        vividness=arguments.vividness,
-        working_size=arguments.working_size,
-        features=arguments.features,
-        track=track,
-    )
-    write_report(evaluation, output)
-    print_report(evaluation)
+    names = ("split", "size", "limit", "vividness", "working_size")
+    settings = {name: getattr(arguments, name) for name in names}
+    measured, module = _measure(arguments, {**settings, "track": track})
+    module.write_report(measured, output)
+    module.print_report(measured)
     print(f"report: {output}")
-    skipped = evaluation.data["skipped"]
+    skipped = measured.data["skipped"]
     for name, reason in skipped.items():
         print(f"skipped: {name}: {reason}", file=sys.stderr)
     return 1 if skipped else 0
@@ -270,9 +446,92 @@ def _colorize_options(parser: argparse.ArgumentParser) -> None:
         help="short side at which the network sees a photograph (default: the model's)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    _mask_options(parser.add_argument_group("where to colour (several: what any of them covers)"))
+    _hint_options(parser.add_argument_group("which colours"))
 
 
-def _train_options(parser: argparse.ArgumentParser) -> None:
+def _numbers(form: str) -> Callable[[str], tuple[float, ...]]:
+    """The type of comma-separated coordinates of a form like "X,Y"; "…" lets it go on."""
+
+    def read(text: str) -> tuple[float, ...]:
+        wanted = form.rstrip("…,").count(",") + 1
+        try:
+            numbers = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            numbers = ()
+        fits = len(numbers) == wanted
+        if form.endswith("…"):
+            fits = len(numbers) >= wanted and len(numbers) % 2 == 0
+        if not fits or not all(map(math.isfinite, numbers)):
+            raise argparse.ArgumentTypeError(f"expected {form} in pixels, got {text}")
+        return numbers
+
+    return read
+
+
+def _mask_options(group: Any) -> None:
+    several: dict[str, Any] = {"action": "append", "default": []}
+    add = group.add_argument
+    add("--mask", type=Path, metavar="FILE", help="an image: white, or opaque, is coloured")
+    add(
+        "--mask-pattern",
+        metavar="NAME",
+        help="half:vertical, stripes:8@45, grid:4, checkerboard:6, discs:5, brush:3, polygons:4, "
+        "smooth-noise:4, white-noise:0.3, superpixels:60; `colorizer masks` draws them",
+    )
+    add(
+        "--mask-seed", type=_seed, default=0, metavar="N", help="of what a pattern leaves to chance"
+    )
+    for name, form, about in (
+        ("--rectangle", "LEFT,TOP,RIGHT,BOTTOM", "colour its inside"),
+        ("--polygon", "X,Y,X,Y,X,Y,…", "colour its inside"),
+        ("--select", "X,Y", "colour the object there"),
+        ("--deselect", "X,Y", "leave out what is there"),
+    ):
+        add(name, type=_numbers(form), metavar=form, help=f"{about}; repeatable", **several)
+    add("--invert-mask", action="store_true", help="colour everything else instead")
+    add("--feather", type=_length, default=0.0, metavar="PIXELS", help="soften the mask's edge")
+    add(
+        "--save-mask",
+        type=Path,
+        metavar="OUT",
+        help="write the mask that was used: a file, or, for several photographs, a folder",
+    )
+
+
+def _hint_options(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--hint",
+        action="append",
+        default=[],
+        metavar="X,Y,COLOUR[,RADIUS]",
+        help="the colour at a place in pixels, like 120,80,#c33 or 120,80,teal,6; repeatable",
+    )
+    add(
+        "--hints",
+        type=Path,
+        metavar="FILE",
+        help="hints as JSON, or an image that is transparent except where colours were painted",
+    )
+    add("--reference", type=Path, metavar="FILE", help="take on the colours of this photograph")
+    add(
+        "--method",
+        choices=("network", "levin"),
+        default="network",
+        help="levin: no network; the hints' colours are spread over what looks alike",
+    )
+
+
+def _masks_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("photo", nargs="?", type=Path, help="a photograph to draw them over (default: a sample)")
+    add("--seed", type=_seed, default=0, help="of what the patterns leave to chance")
+    add("-o", "--output", type=Path, default=RESULTS / "masks.png", metavar="FILE")
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
+    """What is trained, and on what; see `_train_config`."""
     add = parser.add_argument
     add(
         "--data",
@@ -281,18 +540,24 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
         help="a folder of photographs, or flowers17, flowers102, places365; repeatable; "
         "COUNT draws each of its photographs that often in an epoch",
     )
-    add("--network", choices=("xception_fusion", "koalarization"), help="which layout")
+    add("--network", choices=NETWORKS, help="which layout")
     add("--extractor", help="xception_half, xception, or another name of keras.applications")
     add("--extractor-weights", metavar="FILE", help="'imagenet', or a .weights.h5 file")
     add("--fusion", choices=("global", "multiscale"))
     add("--head", choices=("regression", "distribution"))
+    add("--width", type=float, metavar="FACTOR", help="of colorful, unet_gan: fewer filters")
     add("--mask", action="store_true", default=None, help="train with the input `mask`")
     add("--hints", action="store_true", default=None, help="train with the input `hints`")
+    add(
+        "--mask-patterns",
+        type=lambda text: tuple(text.split(",")),
+        metavar="A,B",
+        help="masks to train with, as of `colorize --mask-pattern` (default: a random mixture)",
+    )
+    add("--full-mask-share", type=_unit, metavar="P", help="how often a mask covers all (0.5)")
+    add("--pixel-weight", type=float, metavar="W", help="of unet_gan: true colours, not style")
     add("--size", type=_count, metavar="PIXELS", help="side of the training crops")
     add("--batch-size", type=_count)
-    add("--epochs", type=_count)
-    add("--steps-per-epoch", type=_count, help="default: every photograph once")
-    add("--learning-rate", type=float, metavar="RATE")
     add("--precision", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
     add("--seed", type=int)
     add(
@@ -302,9 +567,35 @@ def _train_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--init-from", metavar="MODEL", help="start from this model's weights")
     add("--config", metavar="FILE", help="settings of a run (config.json); options override")
+
+
+def _train_options(parser: argparse.ArgumentParser) -> None:
+    _settings_options(parser)
+    add = parser.add_argument
+    add("--epochs", type=_count)
+    add("--steps-per-epoch", type=_count, help="default: every photograph once")
+    add("--learning-rate", type=_rate, metavar="RATE", help="peak; auto = as find-lr suggests")
     add("--run", type=Path, default=Path("runs/latest"), help="folder of the run (runs/latest)")
     add("--resume", action="store_true", help="go on with the run in that folder")
     add("--smoke", action="store_true", help="the same in seconds, to see that it works")
+
+
+def _find_lr_options(parser: argparse.ArgumentParser) -> None:
+    _settings_options(parser)
+    parser.set_defaults(resume=False, smoke=False)
+    add = parser.add_argument
+    add("--lowest", type=float, default=1e-6, metavar="RATE", help="where to start (1e-6)")
+    add("--highest", type=float, default=1.0, metavar="RATE", help="where to stop at last (1)")
+    add("--steps", type=_count, default=100, help="mini-batches in all (100)")
+    add("-o", "--output", type=Path, default=RESULTS / "learning_rate", metavar="DIR")
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        expected = "expected whole numbers like 0,1,10"
+        raise argparse.ArgumentTypeError(f"{expected}, got {text}") from None
 
 
 def _evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -341,12 +632,32 @@ def _evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="measure the Fréchet distance too, with InceptionV3 (downloaded by Keras) or "
         "MobileNetV2:FILE.h5 (weights without the top)",
     )
+    steered = parser.add_mutually_exclusive_group()
+    steered.add_argument(
+        "--hints",
+        type=_counts,
+        nargs="?",
+        const=(),
+        metavar="N,N",
+        help="measure instead what N true colours at random places add (0,1,2,5,10,20,50,100)",
+    )
+    steered.add_argument(
+        "--mask",
+        type=lambda text: text.split(","),
+        nargs="?",
+        const=(),
+        metavar="KIND,KIND",
+        help="measure instead how well the network alone keeps to masks "
+        "(brush,polygons,superpixels,white-noise)",
+    )
     add("-o", "--output", type=Path, default=RESULTS / "evaluation", metavar="DIR")
 
 
 COMMANDS: dict[str, tuple[str, Callable[..., None], Callable[..., int]]] = {
     "colorize": ("colour files, folders or patterns", _colorize_options, _colorize),
+    "masks": ("draw every mask pattern on one sheet", _masks_options, _masks),
     "train": ("train a network on photographs", _train_options, _train),
+    "find-lr": ("find the learning rate to train with", _find_lr_options, _find_lr),
     "evaluate": ("measure models on photographs", _evaluate_options, _evaluate),
 }
 

@@ -1,13 +1,16 @@
-"""Losses, all aware of the mask.
+"""Losses; those of colours are aware of the mask.
 
 Conventions
     `ab` is the truth, (B, H, W, 2) in network units (ab / 110); `mask` is (B, H, W, 1) in
     [0, 1] or None for "everything". A prediction at a lower resolution meets the truth's
     mean over the same area. Each loss is a scalar, a mean over the coloured area.
+    `rgb_loss` compares whole pictures, sRGB in [0, 1]; `realness_loss` compares none.
 
 References
     [1] R. Zhang, P. Isola, A. A. Efros. "Colorful Image Colorization". ECCV 2016.
     [2] P. J. Huber. "Robust Estimation of a Location Parameter". 1964.
+    [3] I. Goodfellow et al. "Generative Adversarial Nets". NeurIPS 2014, section 3: the
+        generator's loss that does not saturate.
 """
 
 from typing import Any
@@ -77,3 +80,37 @@ def mask_loss(ab: Tensor, mask: Tensor, *, huber_delta: float | None = None) -> 
         huber_delta: as for `regression_loss`.
     """
     return regression_loss(ab, ops.zeros_like(ab), 1.0 - _like(mask, ab), huber_delta=huber_delta)
+
+
+def rgb_loss(predicted: Tensor, rgb: Tensor) -> Tensor:
+    """Mean squared error of pictures.
+
+    Args:
+        predicted: (B, h, w, 3) sRGB in [0, 1].
+        rgb: (B, H, W, 3) truth, H and W the same multiple of h and w.
+
+    Raises:
+        ValueError: the sizes are not such multiples.
+    """
+    size, true_size = tuple(predicted.shape[1:3]), tuple(rgb.shape[1:3])
+    stride = true_size[0] // size[0]
+    if true_size != (stride * size[0], stride * size[1]):
+        raise ValueError(
+            f"the height and width of rgb must be a multiple of the predicted {size}. "
+            f"Received: {true_size}"
+        )
+    return ops.mean(ops.square(ops.cast(predicted, "float32") - _like(rgb, predicted)))
+
+
+def realness_loss(logits: Tensor, *, real: bool) -> Tensor:
+    """Binary cross-entropy of a discriminator's logits with what they are wanted to say.
+
+    With `real=True` on fakes it is the generator's loss [3].
+
+    Args:
+        logits: any shape; above 0 = taken for real.
+        real: what is wanted.
+    """
+    logits = ops.cast(logits, "float32")
+    wanted = ops.ones_like(logits) if real else ops.zeros_like(logits)
+    return ops.mean(ops.binary_crossentropy(wanted, logits, from_logits=True))

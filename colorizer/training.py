@@ -1,12 +1,12 @@
 """Training: photographs in, a run's folder out.
 
-The training task wraps a network. It receives `uint8` photographs, splits them into
-luminance and colours, samples masks and hints where the network takes them, and answers
-for the loss; everything else is plain `keras.Model.fit`.
+`train` fits the task of a config (`colorizer.tasks`) and leaves everything in one folder.
 
 The folder of a run
     `config.json`: every setting. `prior.json`: the distribution of colours in the data.
     `skipped.json`: files that were left out, and why.
+    `learning_rate.json`, `.csv`, `.png`: with the learning rate "auto", the one that was found
+    before the first epoch, and the range test behind it.
     `checkpoint-NNNN.weights.h5`: weights and optimizer after epoch NNNN (the last only).
     `model.json`, `model-HASH.weights.h5`: the model, as `weights.load_pretrained` takes it.
     `log.csv`, `tensorboard/`: figures of each epoch. `grids/`: gray, predicted, true.
@@ -30,203 +30,37 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from colorizer import color, data, embeddings, hints, losses, masks, networks, weights
-from colorizer.color import AB_SCALE
+from colorizer import color, data, networks, weights
 from colorizer.data import DataConfig
-from colorizer.networks import NetworkConfig
+from colorizer.range_test import find_learning_rate
+from colorizer.tasks import (
+    AUTO,
+    ColorizationTask,
+    TrainConfig,
+    build_optimizer,
+    build_task,
+    copy_matching_weights,
+    dtype_policy,
+    embed_photographs,
+    estimate_prior,
+    load_photographs,
+    resolve_precision,
+    warmup_cosine,
+)
+
+__all__ = [
+    "ColorizationTask",
+    "RunFolder",
+    "TrainConfig",
+    "copy_matching_weights",
+    "resolve_precision",
+    "train",
+]
 
 Tensor = Any
 
-PRIOR_PHOTOS = 2000  # enough for the histogram of 313 bins to settle
 VALIDATION_PHOTOS, GRID_PHOTOS = 48, 12
 GRID_VIVIDNESS = 0.5
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Every setting of a run.
-
-    Attributes:
-        data: what to train on.
-        network: what to train.
-        epochs: passes over the photographs, or over `steps_per_epoch` batches.
-        steps_per_epoch: batches in an epoch; None = all photographs once.
-        learning_rate: peak, reached after the warm-up, then a cosine down to zero.
-        warmup: share of all steps.
-        weight_decay: decoupled (AdamW).
-        clip_norm: of the gradient of all weights together.
-        precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
-        rebalancing: λ of the class weights.
-        huber_delta: of regression losses in network units; None = squared.
-        mask_weight: of the loss outside the mask.
-        embeddings: folder of the cache of the frozen extractor's embeddings of whole photographs
-            (`colorizer.embeddings`); None = the extractor sees each crop, in every step.
-        init_from: a model whose weights to start from, where names and shapes agree.
-        seed: of weights, order, crops, masks and hints.
-    """
-
-    data: DataConfig = dataclasses.field(default_factory=DataConfig)
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
-    epochs: int = 20
-    steps_per_epoch: int | None = None
-    learning_rate: float = 1e-3
-    warmup: float = 0.03
-    weight_decay: float = 1e-2
-    clip_norm: float = 5.0
-    precision: str = "auto"
-    rebalancing: float = color.REBALANCING
-    huber_delta: float | None = None
-    mask_weight: float = 1.0
-    embeddings: str | None = None
-    init_from: str | None = None
-    seed: int = 0
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
-        """The config of JSON `values`; raises ValueError naming any unknown entry."""
-        values = dict(values)
-        nested: dict[str, Any] = {"network": NetworkConfig.from_dict(values.pop("network", {}))}
-        loaded = values.pop("data", {})
-        try:
-            nested["data"] = DataConfig(**{**loaded, "sources": tuple(loaded.get("sources", ()))})
-            return cls(**nested, **values)
-        except TypeError as error:
-            raise ValueError(f"training settings: {error}") from error
-
-
-@keras.saving.register_keras_serializable("colorizer")
-class ColorizationTask(keras.Model):
-    """A network with its loss: `fit` on photographs trains the network.
-
-    Args:
-        network: of `networks.build_network`.
-        config: the run's settings.
-        class_weights: (313,) for a distribution head.
-    """
-
-    def __init__(
-        self, network: keras.Model, config: TrainConfig, class_weights: np.ndarray
-    ) -> None:
-        super().__init__(name="colorization")
-        self.network = network
-        self.config = config
-        self.class_weights = class_weights
-        self.random = keras.random.SeedGenerator(config.seed)
-
-    def call(self, inputs: Tensor | dict[str, Tensor], training: bool = False) -> dict[str, Tensor]:
-        """Photographs → the network's outputs, and the truth they are to meet.
-
-        Args:
-            inputs: (B, H, W, 3) `uint8` sRGB, or a dict of that as `image` and (B, D)
-                `embedding`.
-        """
-        inputs = inputs if isinstance(inputs, dict) else {"image": inputs}
-        lab = color.rgb_to_lab(inputs["image"])
-        ab = lab[..., 1:] / AB_SCALE
-        known = {"luminance": lab[..., :1] / 50 - 1, **inputs}
-        batch, height, width = ops.shape(ab)[:3]
-        wanted = self.config.network
-        if wanted.mask:
-            known["mask"] = masks.sample_masks(batch, height, width, self.random)
-        if wanted.hints:
-            known["hints"] = hints.sample_hints(ab, self.random)
-        taken = {name: known[name] for name in self.network.input}
-        truth = {"true_ab": ab, **({"mask": known["mask"]} if wanted.mask else {})}
-        return {**self.network(taken, training=training), **truth}
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Tensor:
-        """The colour loss inside the mask plus the mask loss outside it."""
-        mask, ab = y_pred.get("mask"), y_pred["true_ab"]
-        if "ab_logits" in y_pred:
-            loss = losses.rebalanced_cross_entropy(
-                y_pred["ab_logits"], ab, ops.convert_to_tensor(self.class_weights), mask
-            )
-        else:
-            loss = losses.regression_loss(
-                y_pred["ab"], ab, mask, huber_delta=self.config.huber_delta
-            )
-        if mask is not None:
-            predicted = networks.predicted_ab(
-                y_pred, self.class_weights, temperature=1.0, correction=0.0
-            )
-            outside = losses.mask_loss(
-                predicted / AB_SCALE, mask, huber_delta=self.config.huber_delta
-            )
-            loss = loss + self.config.mask_weight * outside
-        return loss
-
-
-# ------------------------------------------------------------------------------ the pieces
-
-
-def resolve_precision(precision: str) -> str:
-    """The dtype policy of "auto": half precision where the hardware computes in it."""
-    if precision != "auto":
-        return precision
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if tf.config.list_physical_devices("GPU"):
-            return "mixed_bfloat16"
-    try:
-        flags = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return "float32"
-    return "mixed_bfloat16" if "avx512_bf16" in flags or "amx_bf16" in flags else "float32"
-
-
-def count_bins(photographs: np.ndarray) -> np.ndarray:
-    """How many quarter-resolution pixels of (B, H, W, 3) `uint8` fall in each ab bin, (313,)."""
-    ab = color.rgb_to_lab(photographs)[..., 1:]
-    stride = networks.LOGITS_STRIDE
-    bins = color.nearest_bin(ops.average_pool(ab, stride, stride))
-    return np.bincount(ops.convert_to_numpy(bins).ravel(), minlength=len(color.AB_BINS))
-
-
-def estimate_prior(config: DataConfig, photographs_seen: int = PRIOR_PHOTOS) -> np.ndarray:
-    """The smoothed prior (313,) of the colours in the training photographs.
-
-    Args:
-        config: of the stream that is sampled.
-        photographs_seen: by the whole run; no more are sampled, so that a short run is short.
-    """
-    counts = np.zeros(len(color.AB_BINS))
-    batches = -(-min(PRIOR_PHOTOS, photographs_seen) // config.batch_size)
-    uncached = dataclasses.replace(config, cache_gigabytes=0.0)
-    for photographs in data.load_dataset(uncached, "train").batches.take(batches):
-        counts += count_bins(photographs.numpy())
-    return color.smooth_prior(counts)
-
-
-def _optimizer(config: TrainConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    warmup = max(1, round(config.warmup * total_steps))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        config.learning_rate / 100,
-        max(1, total_steps - warmup),
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup,
-    )
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=config.weight_decay, global_clipnorm=config.clip_norm
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return optimizer
-
-
-def copy_matching_weights(source: keras.Model, target: keras.Model) -> int:
-    """Copies the variables whose paths and shapes agree; returns how many did."""
-    known = {v.path: v for v in source.variables}
-    matching = [v for v in target.variables if v.path in known and known[v.path].shape == v.shape]
-    for variable in matching:
-        variable.assign(known[variable.path])
-    return len(matching)
 
 
 def merge(luminance: Tensor, ab: Tensor) -> np.ndarray:
@@ -373,7 +207,8 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
     else:
         folder.mkdir(parents=True, exist_ok=True)
         _write_json(described, dataclasses.asdict(config))
-        stored.unlink(missing_ok=True)
+        for found in (stored, folder / "learning_rate.json"):
+            found.unlink(missing_ok=True)
     if not stored.is_file():  # also when a run was killed while it was being estimated
         seen = config.epochs * steps * config.data.batch_size
         prior = estimate_prior(config.data, seen)
@@ -406,15 +241,20 @@ def _validation_inputs(config: DataConfig) -> tuple[dict[str, np.ndarray], list[
     return {"image": np.stack(crops)}, read
 
 
-def _embed(config: TrainConfig, files: list[Path]) -> np.ndarray:
-    """The embeddings (N, D) of photographs, in full precision."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        cache = Path(config.embeddings or "")
-        return embeddings.embed_files(files, config.network, cache=cache)
-    finally:
-        keras.config.set_dtype_policy(policy)
+def _resolve_learning_rate(config: TrainConfig, folder: Path, prior: np.ndarray) -> TrainConfig:
+    """The config with a number for the rate "auto": the one stored in the folder, or a new one."""
+    if config.learning_rate != AUTO:
+        return config
+    stored = folder / "learning_rate.json"
+    if not stored.is_file():
+        found = find_learning_rate(config, prior=prior)
+        found.write(folder)
+        rates = ("steepest", "tenth_of_minimum")
+        described = {name: getattr(found, name) for name in rates}
+        _write_json(stored, {"learning_rate": found.suggestion, **described})
+    rate = json.loads(stored.read_text("utf-8"))["learning_rate"]
+    keras.utils.set_random_seed(config.seed)  # the run is the same with and without the test
+    return dataclasses.replace(config, learning_rate=rate)
 
 
 def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> Path:
@@ -434,29 +274,18 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
     """
     folder = Path(folder)
     if config.embeddings is not None:
-        _embed(config, [])  # refuses what cannot be embedded before the folder is made
+        embed_photographs(config, [])  # refuses what cannot be embedded before the folder is made
     steps = _steps_per_epoch(config)
     keras.utils.set_random_seed(config.seed)
     prior = _open_run(config, folder, resume=resume, steps=steps)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(resolve_precision(config.precision))
-    try:
+    config = _resolve_learning_rate(config, folder, prior)
+    with dtype_policy(config.precision):
         stream = _fit(config, folder, prior, steps)
-    finally:
-        keras.config.set_dtype_policy(policy)
     for path, reason in sorted(stream.skipped.items()):
         print(f"skipped {path}: {reason}")
     if stream.skipped:
         print(f"{len(stream.skipped)} of {len(set(stream.files))} files skipped")
     return folder / "model.json"
-
-
-def _build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
-    network = networks.build_network(config.network, embedding_input=config.embeddings is not None)
-    if config.init_from is not None:
-        copy_matching_weights(weights.load_pretrained(config.init_from).network, network)
-    class_weights = color.rebalancing_weights(prior, rebalancing=config.rebalancing)
-    return ColorizationTask(network, config, class_weights)
 
 
 def _steps_per_epoch(config: TrainConfig) -> int:
@@ -471,20 +300,13 @@ def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> da
     batch = config.data.batch_size
     checkpoint, done = _last_checkpoint(folder)
     validation, files = _validation_inputs(config.data)
-    embedded = None
+    stream = load_photographs(config, skip=done * steps * batch, unusable=_known_unusable(folder))
     if config.embeddings is not None:
-        embedded = _embed(config, data.photo_files(config.data, "train"))
-        validation["embedding"] = _embed(config, files)
+        validation["embedding"] = embed_photographs(config, files)
         keras.utils.set_random_seed(config.seed)  # the extractor's weights may have drawn numbers
-    stream = data.load_dataset(
-        config.data,
-        "train",
-        skip=done * steps * batch,
-        unusable=_known_unusable(folder),
-        embeddings=embedded,
-    )
-    task = _build_task(config, prior)
-    task.compile(optimizer=_optimizer(config, steps * config.epochs), jit_compile=False)
+    task = build_task(config, prior)
+    schedule = warmup_cosine(config, steps * config.epochs)
+    task.compile(optimizer=build_optimizer(config, schedule), jit_compile=False)
     task.predict_on_batch(validation)  # creates the variables that a checkpoint is read into
     task.optimizer.build(task.trainable_variables)
     if checkpoint is not None:

@@ -185,3 +185,26 @@ def test_reinhard_errors_name_the_argument():
         classical.reinhard_transfer(np.zeros((4, 4)), np.zeros((4, 4, 2)))
     with pytest.raises(ValueError, match=r"mask must have shape \(4, 4\)"):
         classical.reinhard_transfer(np.zeros((4, 4, 2)), np.zeros((4, 2)), mask=np.ones((3, 4)))
+
+
+def test_reinhard_parameters_are_the_transfer():
+    ab, reference = colours(0), colours(1, (10, 50))
+    weight = np.random.default_rng(2).random((24, 32))
+    gain, shift = classical.reinhard_parameters(ab, reference, weight=weight)
+    changed = gain * ab + shift
+    mean = np.average(changed, axis=(0, 1), weights=np.stack([weight] * 2, axis=-1))
+    variance = np.average((changed - mean) ** 2, axis=(0, 1), weights=np.stack([weight] * 2, -1))
+    np.testing.assert_allclose(mean, reference.mean(axis=(0, 1)), atol=1e-9)
+    np.testing.assert_allclose(variance, reference.var(axis=(0, 1)), rtol=1e-9)
+    whole = classical.reinhard_parameters(ab, reference, weight=np.ones((24, 32)))
+    np.testing.assert_allclose(
+        whole[0] * ab + whole[1], classical.reinhard_transfer(ab, reference), atol=1e-4
+    )
+
+
+def test_reinhard_parameters_of_hand_made_colours():
+    ab = np.array([[[0.0, 5.0], [2.0, 5.0], [99.0, -99.0]]])  # deviations 1 and 0; one left out
+    reference = np.array([[10.0, 1.0], [16.0, 1.0]])  # means 13 and 1, deviations 3 and 0
+    gain, shift = classical.reinhard_parameters(ab, reference, weight=np.array([[1, 1, 0]]))
+    np.testing.assert_allclose(gain, [3, 1])
+    np.testing.assert_allclose(shift, [10, -4])

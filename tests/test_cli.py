@@ -5,13 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from colorizer import cli
+from colorizer import cli, networks, predict, range_test, samples
+from colorizer.masks import make_mask
+from colorizer.range_test import RangeTest
+from colorizer.regions import Region, contact_sheet
+from colorizer.tasks import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 
@@ -93,6 +98,14 @@ def test_existing_results_are_kept(photo, tmp_path, capsys) -> None:
         (["train", "--data", "{folder}/empty", "--run", "{folder}/run"], "no photographs"),
         (["train", "--resume", "--run", "{folder}/run"], "no such file"),
         (["train", "--config", "{photo}", "--run", "{folder}/run"], "photo.png"),
+        (["train", "--data", "{folder}", "--learning-rate", "fast"], "positive number or auto"),
+        (["train", "--data", "{folder}", "--learning-rate", "0"], "positive number or auto"),
+        (["train", "--data", "{folder}", "--mask-patterns", "half,zebra"], "mask_patterns"),
+        (["find-lr", "-o", "{folder}/out"], "--data"),
+        (
+            ["find-lr", "--data", "{folder}", "--lowest", "2", "-o", "{folder}/out"],
+            "0 < lowest < highest",
+        ),
     ],
 )
 def test_bad_calls_get_one_line_and_exit_code_2(photo, tmp_path, capsys, arguments, told) -> None:
@@ -117,7 +130,8 @@ def test_without_arguments_the_samples_are_coloured(tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert run() == 0
     names = sorted(p.name for p in (tmp_path / "results").iterdir())
-    assert names == sorted(f"{n}_{k}.png" for n in cli.SAMPLES for k in ("colorized", "triptych"))
+    pictures = [f"{n}_{k}.png" for n in samples.SAMPLES for k in ("colorized", "triptych")]
+    assert names == sorted([*pictures, f"{samples.STEERED}_steered.png"])
     assert size_of(tmp_path / "results" / "coffee_colorized.png") == (600, 400)
     triptych = np.asarray(Image.open(tmp_path / "results" / "camera_triptych.png"))
     assert triptych.shape == (512, 3 * 512, 3)
@@ -149,3 +163,255 @@ def test_ctrl_c_keeps_what_was_done_and_leaves_no_partial_file(photo, tmp_path) 
     done = list(out.iterdir())
     assert 3 <= len(done) < 400
     assert all(size_of(path) == (60, 40) for path in done)
+
+
+def test_every_preset_can_be_trained() -> None:
+    assert set(cli.NETWORKS) == set(networks.PRESETS)
+
+
+def test_find_lr_prints_what_it_found(photo, tmp_path, monkeypatch, capsys) -> None:
+    asked = {}
+
+    def find(config: TrainConfig, **sweep: float) -> RangeTest:
+        asked.update(sweep, config=config)
+        return RangeTest(np.geomspace(1e-3, 1, 4), np.array([3.0, 1.0, 1.05, 1.4]))
+
+    monkeypatch.setattr(range_test, "find_learning_rate", find)
+    out = tmp_path / "out"
+    options = ["--network", "unet_gan", "--width", 0.25, "--mask-patterns", "half:vertical,grid:2"]
+    assert run("find-lr", "--data", tmp_path, *options, "--steps", 7, "-o", out) == 0
+    assert (asked["steps"], asked["lowest"], asked["highest"]) == (7, 1e-6, 1.0)
+    assert asked["config"].network == replace(networks.PRESETS["unet_gan"], width=0.25)
+    assert asked["config"].mask_patterns == ("half:vertical", "grid:2")
+    assert sorted(path.name for path in out.iterdir()) == ["learning_rate.csv", "learning_rate.png"]
+    # Smoothed: 3, 1.95, 1.62, 1.56: falls fastest at the first two, and is lowest at the last.
+    told = capsys.readouterr().out
+    assert "steepest descent: 0.001" in told
+    assert "--learning-rate 0.1" in told
+
+
+# --- steering
+
+
+@pytest.fixture
+def asked(monkeypatch) -> dict:
+    """What `colorize` asks of the colorizer; nothing is coloured."""
+    told: dict = {}
+
+    def load(model: str, **options: object) -> None:
+        told.update(options, model=model)
+
+    def colorize_files(colorizer: None, pairs: list, **options: object) -> list:
+        told.update(options)
+        return [(source, target, None) for source, target in pairs]
+
+    monkeypatch.setattr(predict, "Colorizer", load)
+    monkeypatch.setattr(predict, "colorize_files", colorize_files)
+    return told
+
+
+TRIANGLE = "1,2,50,2,30.5,38"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "region"),
+    [
+        ([], None),
+        (["--mask", "{photo}"], Region(image=Path("{photo}"))),
+        (["--mask-pattern", "stripes:8@45"], Region(pattern="stripes:8@45")),
+        (["--mask-pattern", "discs:5", "--mask-seed", "7"], Region(pattern="discs:5", seed=7)),
+        (
+            ["--rectangle", "1,2,30,20.5", "--rectangle=-5,0,9,9"],
+            Region(rectangles=[(1, 2, 30, 20.5), (-5, 0, 9, 9)]),
+        ),
+        (["--polygon", TRIANGLE], Region(polygons=[[(1, 2), (50, 2), (30.5, 38)]])),
+        (
+            ["--select", "30,20", "--select", "31,21", "--deselect", "5,5"],
+            Region(select=[(30, 20), (31, 21)], deselect=[(5, 5)]),
+        ),
+        (
+            ["--mask-pattern", "half", "--invert-mask", "--feather", "2.5"],
+            Region(pattern="half", invert=True, feather=2.5),
+        ),
+    ],
+)
+def test_where_to_colour(photo, tmp_path, asked, arguments, region) -> None:
+    assert run(photo, *(a.format(photo=photo) for a in arguments), "-o", tmp_path / "out") == 0
+    if region is not None:
+        image = region.image and photo
+        region = replace(region, image=image, **{
+            name: list(getattr(region, name))
+            for name in ("rectangles", "polygons", "select", "deselect")
+        })  # fmt: skip
+    assert asked["mask"] == region
+    assert (asked["hints"], asked["reference"], asked["masks"]) == ([], None, None)
+
+
+def test_which_colours(photo, tmp_path, asked) -> None:
+    hints, scribbles = tmp_path / "hints.json", tmp_path / "scribbles.png"
+    hints.write_text('[{"x": 9, "y": 7, "color": "teal", "radius": 6}]')
+    Image.new("RGBA", (6, 4), (1, 2, 3, 255)).save(scribbles)
+    reference = tmp_path / "reference.png"
+    Image.new("RGB", (5, 3), (10, 200, 30)).save(reference)
+    teal = (9, 7, (0, 128, 128), 6)
+    out = ["-o", tmp_path / "out"]
+    assert run(photo, "--hint", "1,2,#ff0000", "--hint", "3,4,rgb(1, 2, 3),9", *out) == 0
+    assert asked["hints"] == [(1, 2, (255, 0, 0), None), (3, 4, (1, 2, 3), 9)]
+    assert run(photo, "--hints", hints, "--hint", "1,2,red", *out) == 0
+    assert asked["hints"] == [(1, 2, (255, 0, 0), None), teal]
+    assert run(photo, "--hints", scribbles, "--reference", reference, *out) == 0
+    assert asked["hints"] == scribbles
+    np.testing.assert_array_equal(asked["reference"], np.full((3, 5, 3), [10, 200, 30]))
+    assert asked["method"] == "network"
+    assert run(photo, "--hints", hints, "--method", "levin", "--save-mask", "mask.png", *out) == 0
+    assert (asked["hints"], asked["method"], asked["masks"]) == ([teal], "levin", Path("mask.png"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--rectangle", "1,2,3"], "expected LEFT,TOP,RIGHT,BOTTOM in pixels, got 1,2,3"),
+        (["--rectangle", "1,2,nan,4"], "expected LEFT,TOP,RIGHT,BOTTOM"),
+        (["--rectangle", "1,2,three,4"], "expected LEFT,TOP,RIGHT,BOTTOM"),
+        (["--polygon", "1,2,3,4"], "expected X,Y,X,Y,X,Y,… in pixels"),
+        (["--polygon", TRIANGLE + ",5"], "expected X,Y,X,Y,X,Y,… in pixels"),
+        (["--select", "1"], "expected X,Y in pixels, got 1"),
+        (["--select", "1,inf"], "expected X,Y in pixels"),
+        (["--deselect", "1,2"], "at least one --select"),
+        (["--deselect", "1,2", "--mask-pattern", "half"], "at least one --select"),
+        (["--mask-pattern", "zebra"], "Received: 'zebra'"),
+        (["--mask-pattern", "discs", "--mask-seed", "-1"], "whole number of at least 0, got -1"),
+        (["--mask", "{folder}/nosuch.png"], "nosuch.png"),
+        (["--mask", "{folder}/bad.json"], "bad.json"),
+        (["--invert-mask"], "need a mask"),
+        (["--feather", "3"], "need a mask"),
+        (["--feather", "-1", "--mask-pattern", "half"], "at least 0, got -1"),
+        (["--feather", "inf", "--mask-pattern", "half"], "at least 0, got inf"),
+        (["--hint", "1,2"], "hint must be x,y,colour[,radius]"),
+        (["--hint", "1,2,reddish"], "hint must be x, y, a colour"),
+        (["--hint", "nan,2,red"], "hint must be x, y, a colour"),
+        (["--hints", "{folder}/bad.json"], "bad.json must be JSON"),
+        (["--hints", "{folder}/nosuch.json"], "nosuch.json"),
+        (["--hints", "{folder}/nosuch.png"], "nosuch.png"),
+        (["--hints", "{photo}"], "photo.png must be an image that is transparent"),
+        (["--hint", "1,2,red", "--hints", "{folder}/clear.png"], "cannot be mixed"),
+        (["--reference", "{folder}/nosuch.png"], "nosuch.png"),
+        (["--method", "levin"], "--method levin spreads hints"),
+        (["--method", "levin", "--hints", "{folder}/empty.json"], "--method levin spreads hints"),
+        (
+            ["--method", "levin", "--hint", "1,2,red", "--reference", "{photo}"],
+            "--reference changes a network's colours",
+        ),
+        (["--method", "magic"], "invalid choice: 'magic'"),
+    ],
+)
+def test_bad_steering_gets_one_line_and_exit_code_2(
+    photo, tmp_path, capsys, arguments, told
+) -> None:
+    (tmp_path / "bad.json").write_text("[{")
+    (tmp_path / "empty.json").write_text("[]")
+    Image.new("RGBA", (6, 4), (1, 2, 3, 255)).save(tmp_path / "clear.png")
+    filled = [a.format(folder=tmp_path, photo=photo) for a in arguments]
+    assert run("colorize", photo, *filled, "-o", tmp_path / "out") == 2
+    *before, last = capsys.readouterr().err.strip().splitlines()
+    assert told in last
+    assert not before or before[0].startswith("usage: ")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--select", "60,5"], "select[0] must lie in the photo, 60 pixels wide and 40 high"),
+        (["--rectangle", "70,0,80,9"], "rectangles[0] must cover a part of the photo"),
+        (["--hint", "5,40,red"], "hints[1] must lie in the photo"),
+    ],
+)
+def test_what_one_photograph_cannot_have_fails_that_one(
+    photo, tmp_path, capsys, arguments, told
+) -> None:
+    wide = tmp_path / "wide.png"
+    Image.new("L", (90, 50), 120).save(wide)
+    levin = ["--method", "levin", "--hint", "5,5,teal"]
+    assert run(photo, wide, *levin, *arguments, "-o", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert f"failed: {photo}: {told}" in captured.err
+    assert "1 coloured, 1 failed" in captured.out
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["wide_colorized.png"]
+
+
+def test_a_mask_is_obeyed_and_written(photo, tmp_path) -> None:
+    out, mask = tmp_path / "out.png", tmp_path / "made" / "mask.png"
+    steering = ["--method", "levin", "--hint", "5,5,teal,2", "--mask-pattern", "checkerboard:4"]
+    assert run(photo, *steering, "--invert-mask", "--save-mask", mask, "-o", out) == 0
+    used = 1 - make_mask("checkerboard:4", (40, 60))
+    np.testing.assert_array_equal(np.asarray(Image.open(mask))[..., 0], used * 255)
+    colored, gray = (np.asarray(Image.open(path).convert("RGB")) for path in (out, photo))
+    np.testing.assert_array_equal(colored[used == 0], gray[used == 0])
+    assert np.ptp(colored[used == 1].astype(int), axis=-1).mean() > 10
+
+
+def test_masks_of_several_photographs_go_into_a_folder(photo, tmp_path) -> None:
+    (tmp_path / "album" / "inner").mkdir(parents=True)
+    for name in ("a.png", "inner/a.png"):
+        (tmp_path / "album" / name).write_bytes(photo.read_bytes())
+    scribbles = tmp_path / "scribbles.png"
+    painted = Image.new("RGBA", (60, 40), (200, 30, 30, 0))
+    painted.paste((200, 30, 30, 255), (10, 10, 20, 14))
+    painted.save(scribbles)
+    steering = ["--method", "levin", "--hints", scribbles, "--save-mask", tmp_path / "masks"]
+    assert run(tmp_path / "album", *steering, "-o", tmp_path / "out") == 0
+    for folder, kind in (("masks", "_mask"), ("out", "")):
+        found = sorted(p.relative_to(tmp_path / folder) for p in (tmp_path / folder).rglob("*.png"))
+        name = f"a_colorized{kind}.png"
+        assert found == [Path(name), Path("inner") / name]
+    red = np.asarray(Image.open(tmp_path / "out" / "a_colorized.png")).astype(int)
+    assert (red[12, 15, 0] - red[12, 15, 1:]).min() > 50
+
+
+def test_masks_draws_every_pattern(photo, tmp_path, capsys) -> None:
+    sheets = [tmp_path / "new" / name for name in ("sample.png", "photo.png")]
+    assert run("masks", "-o", sheets[0]) == 0
+    assert run("masks", photo, "--seed", 3, "-o", sheets[1]) == 0
+    assert capsys.readouterr().out.split() == [str(sheet) for sheet in sheets]
+    sample, own = (np.asarray(Image.open(sheet)) for sheet in sheets)
+    np.testing.assert_array_equal(own, contact_sheet(cli._gray_photo(photo), seed=3))
+    assert sample.shape == own.shape
+    assert (sample != own).any()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nosuch.png"], "nosuch.png"),
+        (["--seed", "-1"], "at least 0, got -1"),
+        (["-o", "{folder}/sheet.txt"], "sheet.txt"),
+    ],
+)
+def test_bad_calls_of_masks_get_one_line_and_exit_code_2(tmp_path, capsys, arguments, told) -> None:
+    filled = [a.format(folder=tmp_path) for a in arguments]
+    assert run("masks", *(filled if "-o" in filled else [*filled, "-o", tmp_path / "s.png"])) == 2
+    captured = capsys.readouterr()
+    assert told in captured.err.strip().splitlines()[-1]
+    assert "Traceback" not in captured.err
+
+
+LIGHT_HELP = """
+import sys
+from colorizer import cli
+try:
+    cli.main(sys.argv[1:])
+except SystemExit as exit_:
+    heavy = {"tensorflow", "keras", "skimage", "scipy", "numpy"} & set(sys.modules)
+    raise SystemExit(f"imported {heavy}" if heavy else exit_.code)
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["colorize", "--help"], ["masks", "--help"]])
+def test_help_imports_nothing_heavy(arguments) -> None:
+    child = subprocess.run(
+        [sys.executable, "-c", LIGHT_HELP, *arguments], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (child.returncode, child.stderr) == (0, "")
+    options = ["--mask-pattern", "--select", "--feather", "--save-mask", "--hint", "--reference"]
+    assert all(option in child.stdout for option in options) == (arguments[0] == "colorize")

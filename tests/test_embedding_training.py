@@ -112,9 +112,9 @@ def config(photos, tmp_path, monkeypatch):
 
 def test_the_model_that_is_left_is_whole(config, tmp_path, monkeypatch):
     tasks = []
-    build = training._build_task
+    build = training.build_task
     monkeypatch.setattr(
-        training, "_build_task", lambda *arguments: tasks.append(build(*arguments)) or tasks[-1]
+        training, "build_task", lambda *arguments: tasks.append(build(*arguments)) or tasks[-1]
     )
     model = load_pretrained(train(config, tmp_path / "run"))
     trained = tasks[0].network

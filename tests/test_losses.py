@@ -260,3 +260,35 @@ def test_gradient_of_regression_vanishes_outside_the_mask(ab, predicted, mask, d
     np.testing.assert_allclose(
         gradient[:, :, :4], (expected / (2 * mask.sum()))[:, :, :4], atol=1e-6
     )
+
+
+# ------------------------------------------------------------------------ pictures, realness
+
+
+def test_rgb_by_hand():
+    truth = np.zeros((1, 2, 4, 3), "float32")
+    truth[0, 0, :2] = 0.8  # upper half of the left of two pixels
+    predicted = np.array([[[[0.4, 0.4, 0.1], [0.0, 0.0, 0.6]]]], "float32")
+    # (0.09 + 0.36) / 6: the left pixel is 0.4 in the mean
+    assert float(losses.rgb_loss(predicted, truth)) == pytest.approx(0.075)
+
+
+@pytest.mark.parametrize("size", [(8, 12), (10, 10), (2, 2)])
+def test_rgb_of_sizes_that_are_no_multiples_is_refused(size):
+    with pytest.raises(ValueError, match=r"multiple of the predicted \(4, 4\)"):
+        losses.rgb_loss(np.zeros((1, 4, 4, 3)), np.zeros((1, *size, 3)))
+
+
+@pytest.mark.parametrize(
+    ("logits", "real", "expected"),
+    [
+        ([[0.0, 0.0]], True, np.log(2)),
+        ([[0.0, 0.0]], False, np.log(2)),
+        ([[2.0, -1.0]], True, (np.log1p(np.exp(-2)) + np.log1p(np.exp(1))) / 2),
+        ([[2.0, -1.0]], False, (np.log1p(np.exp(2)) + np.log1p(np.exp(-1))) / 2),
+        ([[500.0]], False, 500.0),
+    ],
+)
+def test_realness_by_hand(logits, real, expected):
+    found = losses.realness_loss(np.array(logits, "float32"), real=real)
+    assert float(found) == pytest.approx(expected, rel=1e-6)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from colorizer import networks, training, weights
 from colorizer.color import AB_BINS
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
+from colorizer.range_test import RangeTest
 from colorizer.training import TrainConfig, copy_matching_weights, resolve_precision, train
 
 TINY = NetworkConfig(network="tiny")
+TINY_GAN = dataclasses.replace(networks.PRESETS["unet_gan"], width=0.125)
 
 
 def build_tiny(config: NetworkConfig, *, embedding_input: bool) -> keras.Model:
@@ -105,19 +108,24 @@ def test_a_grid_shows_gray_predicted_and_true(finished) -> None:
     assert np.ptp(true, axis=-1).min() > 20
 
 
-def test_an_interrupted_run_goes_on_exactly(finished, photographs, tmp_path, monkeypatch) -> None:
+def interrupt(settings: TrainConfig, folder: Path, monkeypatch) -> None:
+    """Trains until the second epoch is over, but not yet saved."""
     real = training.RunFolder.on_epoch_end
 
     def interrupted(self: training.RunFolder, epoch: int, logs: dict | None = None) -> None:
         if epoch == 1:
-            raise KeyboardInterrupt  # the second epoch is trained, but not yet saved
+            raise KeyboardInterrupt
         real(self, epoch, logs)
 
     with monkeypatch.context() as patch:
         patch.setattr(training.RunFolder, "on_epoch_end", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train(config(photographs), tmp_path / "run")
-    assert (tmp_path / "run" / "checkpoint-0001.weights.h5").is_file()
+            train(settings, folder)
+    assert (folder / "checkpoint-0001.weights.h5").is_file()
+
+
+def test_an_interrupted_run_goes_on_exactly(finished, photographs, tmp_path, monkeypatch) -> None:
+    interrupt(config(photographs), tmp_path / "run", monkeypatch)
     train(config(photographs), tmp_path / "run", resume=True)
     assert log(tmp_path / "run") == log(finished)
     names = [next(f.glob("model-*.h5")).name for f in (tmp_path / "run", finished)]
@@ -205,7 +213,7 @@ def test_half_precision_trains_and_is_put_away(photographs, tmp_path) -> None:
 
 def test_a_run_without_a_complete_epoch_is_begun_anew(photographs, tmp_path, monkeypatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(training, "_build_task", lambda *_: 1 / 0)
+        patch.setattr(training, "build_task", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             train(config(photographs, seed=3), tmp_path / "run")
     settings = dataclasses.replace(config(photographs), epochs=1)
@@ -219,3 +227,112 @@ def test_a_foreign_config_is_not_overwritten(photographs, tmp_path) -> None:
     with pytest.raises(ValueError, match="not the config of a run"):
         train(config(photographs), tmp_path)
     assert (tmp_path / "config.json").read_text() == '{"editor": "mine"}'
+
+
+# ------------------------------------------------------------------------- other networks
+
+
+def test_an_interrupted_adversarial_run_goes_on_exactly(photographs, tmp_path, monkeypatch) -> None:
+    settings = config(photographs, mask_patterns=("half:vertical", "grid:2"), precision="float32")
+    settings = dataclasses.replace(settings, network=TINY_GAN)
+    train(settings, tmp_path / "whole")
+    interrupt(settings, tmp_path / "run", monkeypatch)
+    train(settings, tmp_path / "run", resume=True)
+    assert log(tmp_path / "run") == log(tmp_path / "whole")
+    assert {"adversarial", "discriminator", "pixel", "outside"} <= set(log(tmp_path / "run")[0])
+    states = [checkpoint_of(tmp_path / name) for name in ("run", "whole")]
+    assert any("discriminator" in name for name in states[0])
+    for name, values in states[0].items():
+        np.testing.assert_array_equal(values, states[1][name], err_msg=name)
+    model = weights.load_pretrained(tmp_path / "run")
+    assert set(model.network.input) == {"luminance", "mask"}
+    assert not any("logits" in variable.path for variable in model.network.variables)
+
+
+def checkpoint_of(folder: Path) -> dict[str, np.ndarray]:
+    found = {}
+
+    def collect(name: str, value: object) -> None:
+        if isinstance(value, h5py.Dataset):
+            found[name] = value[()]
+
+    with h5py.File(folder / "checkpoint-0003.weights.h5") as file:
+        file.visititems(collect)
+    return found
+
+
+def build_tiny_generator(config: NetworkConfig, *, embedding_input: bool) -> keras.Model:
+    """No batch normalisation: four flat photographs have no statistics worth remembering."""
+    inputs = {name: keras.Input((None, None, 1), name=name) for name in ("luminance", "mask")}
+    x = keras.layers.Concatenate(name="join")(list(inputs.values()))
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="relu", name="conv1")(x)
+    x = keras.layers.Conv2D(16, 3, padding="same", activation="relu", name="conv2")(x)
+    return keras.Model(inputs, {"ab": keras.layers.Conv2D(2, 1, activation="tanh", name="ab")(x)})
+
+
+def test_the_adversarial_network_learns(photographs, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(networks.NETWORKS, "unet_gan", build_tiny_generator)
+    settings = config(photographs, learning_rate=5e-3, precision="float32")
+    settings = dataclasses.replace(settings, network=TINY_GAN, epochs=1, steps_per_epoch=120)
+    network = weights.load_pretrained(train(settings, tmp_path / "run")).network
+
+    def a(lightness: float, mask: float) -> float:
+        luminance = np.full((1, 32, 32, 1), lightness / 50 - 1, "float32")
+        masks = np.full_like(luminance, mask)
+        return 110 * float(np.mean(network({"luminance": luminance, "mask": masks})["ab"][..., 0]))
+
+    assert a(56.0, 1.0) > 30  # bright is red
+    assert a(33.0, 1.0) < -10  # dark is green
+    assert abs(a(56.0, 0.0)) < 15  # but not where the mask says gray
+
+
+def test_a_network_that_answers_in_rgb_is_trained_and_drawn(photographs, tmp_path) -> None:
+    settings = config(photographs, learning_rate=1e-3, precision="float32")
+    rgb = networks.PRESETS["rgb_baseline"]
+    settings = dataclasses.replace(settings, network=rgb, epochs=2, steps_per_epoch=15)
+    train(settings, tmp_path / "run")
+    losses = [float(row["loss"]) for row in log(tmp_path / "run")]
+    assert losses[1] < losses[0] < 0.3
+    assert (tmp_path / "run" / "grids" / "epoch-0002.png").is_file()
+
+
+def test_an_unknown_pattern_leaves_no_folder_behind(photographs, tmp_path) -> None:
+    with pytest.raises(ValueError, match="mask_patterns"):
+        train(config(photographs, mask_patterns=("zebra",)), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# -------------------------------------------------------------------- learning rate "auto"
+
+
+def test_the_learning_rate_is_found_once(photographs, tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def find(config: TrainConfig, *, prior: np.ndarray) -> RangeTest:
+        asked.append(config)
+        keras.utils.set_random_seed(99)  # must not be felt by the run
+        return RangeTest(np.geomspace(1e-3, 1, 4), np.array([3.0, 2.0, 1.0, 30.0]))
+
+    monkeypatch.setattr(training, "find_learning_rate", find)
+    settings = config(photographs, learning_rate="auto")
+    interrupt(settings, tmp_path / "run", monkeypatch)
+    train(settings, tmp_path / "run", resume=True)
+    assert asked == [settings]
+
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"learning_rate.csv", "learning_rate.png"} < names
+    stored = json.loads((tmp_path / "run" / "learning_rate.json").read_text())
+    assert stored["learning_rate"] == stored["tenth_of_minimum"] == pytest.approx(0.01)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["learning_rate"] == "auto"
+    details = weights.load_pretrained(tmp_path / "run").details
+    assert details["training"]["learning_rate"] == stored["learning_rate"]
+
+    train(config(photographs, learning_rate=stored["learning_rate"]), tmp_path / "told")
+    assert log(tmp_path / "run") == log(tmp_path / "told")
+
+
+def test_a_run_that_is_begun_anew_looks_for_its_own_rate(photographs, tmp_path) -> None:
+    (tmp_path / "learning_rate.json").write_text('{"learning_rate": 7.0}')
+    train(dataclasses.replace(config(photographs, learning_rate="auto"), epochs=1), tmp_path)
+    stored = json.loads((tmp_path / "learning_rate.json").read_text())
+    assert 1e-6 < stored["learning_rate"] < 1

@@ -1,0 +1,269 @@
+"""Training tasks: settings, masks, what each term of a loss is and whom it moves."""
+
+import dataclasses
+import json
+import math
+
+import h5py
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+from colorizer import masks, networks, tasks, training
+from colorizer.color import AB_BINS, rgb_to_lab
+from colorizer.data import DataConfig
+from colorizer.networks import NetworkConfig
+from colorizer.tasks import AdversarialTask, ColorizationTask, TrainConfig
+
+SIZE, BATCH = 32, 4
+UNIFORM = np.ones(len(AB_BINS)) / len(AB_BINS)
+TINY_GAN = dataclasses.replace(networks.PRESETS["unet_gan"], width=0.125)
+
+
+def settings(**changes):
+    changes.setdefault("network", TINY_GAN)
+    return TrainConfig(data=DataConfig(image_size=SIZE, batch_size=BATCH), **changes)
+
+
+@pytest.fixture
+def photographs(rng):
+    return rng.integers(0, 256, (BATCH, SIZE, SIZE, 3)).astype("uint8")
+
+
+@pytest.fixture
+def adversarial():
+    task = tasks.build_task(settings(), UNIFORM)
+    task.compile(optimizer=tasks.build_optimizer(settings(), 1e-3), jit_compile=False)
+    return task
+
+
+def values(model):
+    return [np.array(variable) for variable in model.trainable_variables]
+
+
+# ---------------------------------------------------------------------------------- settings
+
+
+def test_training_offers_what_it_always_did():
+    for name in ("TrainConfig", "ColorizationTask", "resolve_precision", "copy_matching_weights"):
+        assert getattr(training, name) is getattr(tasks, name)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"learning_rate": 0.0}, "learning_rate must be a positive number or 'auto'.*0.0"),
+        ({"learning_rate": -1e-3}, "learning_rate"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"learning_rate": math.inf}, "learning_rate"),
+        ({"learning_rate": "0.1"}, "learning_rate.*'0.1'"),
+        ({"learning_rate": None}, "learning_rate"),
+        ({"mask_patterns": ("half", "zebra:3")}, "mask_patterns.*zebra:3"),
+        ({"full_mask_share": 1.5}, "full_mask_share.*1.5"),
+        ({"pixel_weight": -1.0}, "pixel_weight.*-1"),
+    ],
+)
+def test_settings_that_are_none_are_refused(changes, told):
+    with pytest.raises(ValueError, match=told):
+        TrainConfig(**changes)
+    with pytest.raises(ValueError, match=told):
+        TrainConfig.from_dict(changes)
+
+
+def test_settings_of_older_runs_load():
+    older = json.loads('{"epochs": 3, "learning_rate": 0.002, "network": {"mask": true}}')
+    config = TrainConfig.from_dict(older)
+    assert config == TrainConfig(epochs=3, learning_rate=0.002, network=NetworkConfig(mask=True))
+    assert (config.mask_patterns, config.full_mask_share, config.pixel_weight) == ((), 0.5, 100.0)
+
+
+def test_a_bank_of_masks_survives_json():
+    config = settings(mask_patterns=("half:vertical", "grid:4"), learning_rate="auto")
+    assert TrainConfig.from_dict(json.loads(json.dumps(dataclasses.asdict(config)))) == config
+
+
+# -------------------------------------------------------------------------------- checkpoints
+
+
+def random_only(seed, photographs):
+    """A task whose only state is the random one, built."""
+    generator, discriminator = stand_ins(lambda x: x["mask"])
+    task = AdversarialTask(generator, settings(seed=seed), UNIFORM, discriminator)
+    task(photographs)
+    return task
+
+
+def test_a_checkpoint_holds_the_random_state(photographs, tmp_path):
+    whole, resumed, other = (random_only(seed, photographs) for seed in (0, 1, 1))
+    whole.save_weights(tmp_path / "checkpoint.weights.h5")
+    resumed.load_weights(tmp_path / "checkpoint.weights.h5")
+    expected = np.asarray(whole(photographs)["mask"])
+    assert not np.array_equal(other(photographs)["mask"], expected)
+    np.testing.assert_array_equal(resumed(photographs)["mask"], expected)
+
+
+def test_a_checkpoint_without_a_random_state_loads(photographs, tmp_path):
+    path = tmp_path / "checkpoint.weights.h5"
+    random_only(0, photographs).save_weights(path)
+    with h5py.File(path, "a") as file:
+        del file["vars"]
+    random_only(1, photographs).load_weights(path)
+
+
+# ------------------------------------------------------------------------------------- masks
+
+
+def sampled(count, **changes):
+    """The masks (N, H, W) that a task draws for black photographs."""
+    task = tasks.build_task(settings(**changes), UNIFORM)
+    outputs = task(np.zeros((count, SIZE, SIZE, 3), "uint8"))
+    return np.asarray(outputs["mask"])[..., 0]
+
+
+def test_masks_come_from_the_bank_in_equal_shares():
+    patterns = ("half:vertical", "half:horizontal", "checkerboard:4")
+    expected = [masks.make_mask(pattern, (SIZE, SIZE)) for pattern in patterns]
+    drawn = sampled(300, mask_patterns=patterns, full_mask_share=0.25)
+    full = drawn.all((1, 2))
+    counts = [(drawn == mask).all((1, 2)).sum() for mask in expected]
+    assert full.sum() + sum(counts) == 300
+    # Within four standard deviations of binomials with p = 1/4.
+    np.testing.assert_allclose([full.sum(), *counts], 75, atol=30)
+
+
+def test_what_a_pattern_leaves_to_chance_is_drawn_once():
+    drawn = sampled(20, mask_patterns=("polygons", "polygons"), full_mask_share=0.0)
+    assert len(np.unique(drawn, axis=0)) == 2
+
+
+@pytest.mark.parametrize("patterns", [(), ("half",)])
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (1.0, 40)])
+def test_the_share_of_full_masks_holds_for_both_ways(patterns, share, expected):
+    drawn = sampled(40, mask_patterns=patterns, full_mask_share=share)
+    assert drawn.all((1, 2)).sum() == expected
+
+
+# ----------------------------------------------------------------------------------- sRGB
+
+
+def test_rgb_is_compared_with_the_true_picture_at_its_own_size(photographs):
+    luminance = keras.Input((None, None, 1), name="luminance")
+    gray = keras.layers.AveragePooling2D(2)((luminance + 1) / 2)
+    network = keras.Model({"luminance": luminance}, {"rgb": ops.repeat(gray, 3, axis=-1)})
+    task = ColorizationTask(network, settings(), UNIFORM)
+    loss = task.compute_loss(y_pred=task(photographs))
+
+    def halved(x):
+        return x.reshape(BATCH, SIZE // 2, 2, SIZE // 2, 2, -1).mean((2, 4))
+
+    lightness = np.asarray(rgb_to_lab(photographs))[..., :1] / 100
+    expected = np.mean((halved(lightness) - halved(photographs / 255)) ** 2)
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
+
+
+# ------------------------------------------------------------------------------- adversarial
+
+
+def test_the_generator_has_an_adversary(adversarial):
+    assert isinstance(adversarial, AdversarialTask)
+    assert adversarial.discriminator.count_params() > 0
+    other = tasks.build_task(settings(network=networks.PRESETS["rgb_baseline"]), UNIFORM)
+    assert not isinstance(other, AdversarialTask)
+
+
+def gradients(task, photographs, term):
+    """Whether a term gives a gradient to each weight of the generator, of the discriminator."""
+    with tf.GradientTape(persistent=True) as tape:
+        outputs = task(photographs, training=True)
+        value = task.loss_terms(outputs, training=True)[term]
+    found = []
+    for model in (task.network, task.discriminator):
+        found.append([g is not None for g in tape.gradient(value, model.trainable_variables)])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("term", "generator", "discriminator"),
+    [
+        ("adversarial", True, False),
+        ("discriminator", False, True),
+        ("pixel", True, False),
+        ("outside", True, False),
+    ],
+)
+def test_each_term_moves_one_player(adversarial, photographs, term, generator, discriminator):
+    found = gradients(adversarial, photographs, term)
+    assert set(found[0]) == {generator}
+    assert set(found[1]) == {discriminator}
+
+
+def test_a_step_moves_both_players(adversarial, photographs):
+    players = (adversarial.network, adversarial.discriminator)
+    before = [values(player) for player in players]
+    logs = adversarial.train_on_batch(photographs, return_dict=True)
+    for old, player in zip(before, players, strict=True):
+        moved = [not np.array_equal(a, b) for a, b in zip(old, values(player), strict=True)]
+        assert np.mean(moved) > 0.9
+    assert set(logs) == {"loss", "adversarial", "discriminator", "pixel", "outside"}
+    total = logs["adversarial"] + logs["discriminator"] + 100 * logs["pixel"] + logs["outside"]
+    assert logs["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def stand_ins(verdict):
+    """A generator that says 0.5 everywhere, a discriminator whose logits are `verdict(inputs)`."""
+
+    def inputs(**channels):
+        return {name: keras.Input((None, None, c), name=name) for name, c in channels.items()}
+
+    given = inputs(luminance=1, mask=1)
+    ab = 0 * ops.repeat(given["luminance"] + given["mask"], 2, axis=-1) + 0.5
+    judged = inputs(luminance=1, ab=2, mask=1)
+    return keras.Model(given, {"ab": ab}), keras.Model(judged, {"real_logits": verdict(judged)})
+
+
+def test_the_terms_by_hand():
+    generator, discriminator = stand_ins(lambda x: ops.sum(x["ab"], -1, keepdims=True) * 4)
+    config = settings(mask_patterns=("half:vertical",), full_mask_share=0.0)
+    task = AdversarialTask(generator, config, UNIFORM, discriminator)
+    outputs = task(np.zeros((1, SIZE, SIZE, 3), "uint8"))
+    true = np.zeros((1, SIZE, SIZE, 2), "float32")
+    true[:, :, :, 0] = 1.0  # also outside the mask, where it must not count
+    terms = task.loss_terms({**outputs, "true_ab": ops.convert_to_tensor(true)}, training=True)
+
+    def entropy(logit, real):
+        return math.log1p(math.exp(-logit if real else logit))
+
+    # Fake is 0.5 in both channels everywhere: logits of 4. Real is (1, 0) in half the picture.
+    assert float(terms["adversarial"]) == pytest.approx(entropy(4, True))
+    real = (entropy(4, True) + entropy(0, True)) / 2
+    assert float(terms["discriminator"]) == pytest.approx((entropy(4, False) + real) / 2)
+    # (0.5, 0.5) against (1, 0) inside and (0, 0) outside: 0.25 in every channel.
+    assert float(terms["pixel"]) == pytest.approx(0.25)
+    assert float(terms["outside"]) == pytest.approx(0.25)
+
+
+def test_huber_reaches_the_pixel_term():
+    generator, discriminator = stand_ins(lambda x: x["mask"])
+    task = AdversarialTask(generator, settings(huber_delta=0.1), UNIFORM, discriminator)
+    terms = task.loss_terms(task(np.zeros((1, SIZE, SIZE, 3), "uint8")), training=True)
+    assert float(terms["pixel"]) == pytest.approx(0.1 * (0.5 - 0.05), rel=1e-3)
+
+
+# --------------------------------------------------------------------------------- optimizer
+
+
+@pytest.mark.parametrize(("preset", "beta"), [("unet_gan", 0.5), ("xception_fusion", 0.9)])
+def test_two_players_have_less_momentum(preset, beta):
+    optimizer = tasks.build_optimizer(settings(network=networks.PRESETS[preset]), 2e-4)
+    assert optimizer.beta_1 == beta
+    assert float(optimizer.learning_rate) == pytest.approx(2e-4)
+
+
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 2e-5), (5, 1.01e-3), (10, 2e-3), (55, 1e-3), (100, 0.0)]
+)
+def test_the_schedule_by_hand(step, expected):
+    schedule = tasks.warmup_cosine(settings(learning_rate=2e-3, warmup=0.1), 100)
+    assert float(schedule(step)) == pytest.approx(expected, abs=1e-9)
