@@ -53,6 +53,8 @@ FUSIONS = ("global", "multiscale")
 HEADS = ("regression", "distribution")
 EMBEDDINGS = ("pooled", "classes")
 NO_CONDITIONS: Mapping[str, Tensor] = MappingProxyType({})
+HINT_WINDOWS = (1, 3, 7)  # cells, of each decoder stage
+HINT_GAIN = 8.0  # ab / 110 is small beside features of unit variance, and would be learnt slowly
 LOGITS_STRIDE = 4  # ab at a quarter of the resolution still scores 37.7 dB: edges limit, not this
 
 
@@ -311,15 +313,21 @@ def _extract(
 
 
 def _pooled(conditions: Mapping[str, Tensor], stride: int) -> dict[str, Tensor]:
-    """Mask and hints at a stride: a cell's share in the mask; the mean of the colours known in it.
+    """Mask and hints as a decoder stage takes them, at its stride.
 
-    A hint smaller than a cell is as strong in it as one that fills it: the indicator is 1.
+    Of the mask a cell has the share it is coloured. Of the hints it has, for each window
+    around it, the mean of the colours known there and whether there are any: the nearer a
+    hint, the more windows it is in, and the network need not carry it there step by step.
     """
     pooled = {n: ops.average_pool(x, stride, stride) for n, x in conditions.items()}
     if "hints" in pooled:
-        known = pooled["hints"][..., 2:]
-        ab = pooled["hints"][..., :2] / ops.maximum(known, 1e-6)
-        pooled["hints"] = ops.concatenate([ab, ops.cast(known > 0, ab.dtype)], axis=-1)
+        parts = []
+        for window in HINT_WINDOWS:
+            near = ops.average_pool(pooled["hints"], window, 1, padding="same")
+            known = near[..., 2:]
+            parts += [HINT_GAIN * near[..., :2] / ops.maximum(known, 1e-6)]
+            parts += [ops.cast(known > 0, known.dtype)]
+        pooled["hints"] = ops.concatenate(parts, axis=-1)
     return pooled
 
 

@@ -14,8 +14,11 @@ two rates are read off it:
 
 The suggestion is a tenth of the minimum. The minimum lies where learning and diverging balance, a
 feature of the whole curve; the steepest place is one difference of a noisy curve, and moves with
-the batches. The tenth is needed: at the minimum itself some weights diverge already, and the
-smoothing finds it late, by about half a decade in 100 steps from 1e-6 to 1.
+the batches. On five seeds of a small network over the Oxford flowers 17, mini-batches of 8, the
+steepest place was anywhere from below 1e-5 to 1e-2, and the loss after 300 steps at that rate
+3.8 to 5.2; a tenth of the minimum was 8e-3 to 0.1, and the loss 3.7 to 3.8. The tenth is needed: at
+the minimum itself some weights diverge already, and the smoothing finds it late, by about half a
+decade in 100 steps from 1e-6 to 1. Where nothing diverged, it is a tenth of the highest rate.
 
 References
     [1] L. N. Smith. "Cyclical Learning Rates for Training Neural Networks". WACV 2017,

@@ -401,13 +401,22 @@ def test_unsteered_the_network_sees_a_full_mask_and_no_hints(steered, size, work
     assert_allclose(hints, 0, atol=1e-5)
 
 
-def test_the_network_sees_the_mask_a_little_wider_than_it_is(steered) -> None:
-    mask, _ = seen(
-        steered, luminance_of(photo((48, 72))), mask=make_mask("half:vertical", (48, 72))
-    )
-    expected = np.zeros((32, 48))
-    expected[:, : 24 + predict.MASK_MARGIN] = 1
-    assert_allclose(mask, expected, atol=1e-5)
+def test_the_network_sees_the_mask_at_its_working_size(steered) -> None:
+    ramp_ = np.linspace(0, 1, 72, dtype="float32") * np.ones((48, 1), "float32")
+    for mask in (make_mask("half:vertical", (48, 72)), ramp_):
+        seen_mask, _ = seen(steered, luminance_of(photo((48, 72))), mask=mask)
+        expected = Image.fromarray(mask).resize((48, 32), Image.Resampling.BOX)
+        assert_allclose(seen_mask, expected, atol=1e-5)
+
+
+def test_colours_do_not_fade_before_the_mask_ends(steered) -> None:
+    """The network sees the mask so much wider as its colours are smoothed afterwards."""
+    gray = np.full((32, 48), 50, "float32")  # where the stub answers a quarter of the mask alone
+    field = steered.predict_field(gray, mask=make_mask("half:vertical", (32, 48)))
+    a = field.rows(gray, 0, 32)[..., 0] / 110 * 4
+    assert_allclose(a[:, :24], 1, atol=1e-5)
+    assert a[:, 24].max() < 0.999
+    assert_allclose(a[:, 24 + 2 * predict.MASK_MARGIN :], 0, atol=1e-5)
 
 
 def test_the_network_sees_hints_at_its_working_size(steered) -> None:

@@ -68,6 +68,21 @@ def test_it_stops_once_the_loss_has_diverged():
         assert smooth(found.losses[:n])[-1] <= 4 * smooth(found.losses[:n]).min()
 
 
+class Dictated(Parabola):
+    """The loss is what the batch says."""
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return ops.mean(x) + 0 * self.w
+
+
+def test_one_bad_batch_is_no_divergence():
+    losses = [2.0] * 20 + [12.0] + [2.0] * 9
+    model = Dictated()
+    model.compile(optimizer="sgd", jit_compile=False)
+    found = range_test(model, (np.full((2, 3), loss, "float32") for loss in losses), **SWEEP)
+    np.testing.assert_allclose(found.losses, losses)
+
+
 def test_it_stops_where_the_loss_is_not_finite():
     descent = {"lowest": 1e-3, "highest": 1e3, "steps": 7}
     found = range_test(parabola(cliff=5.0), batches(7), **descent)
@@ -137,6 +152,12 @@ def test_what_is_read_off_a_known_curve():
     assert found.tenth_of_minimum == pytest.approx(1e-3, rel=0.05)
     assert found.suggestion == found.tenth_of_minimum
     assert 1e-4 < found.steepest < 10**-3.4
+
+
+def test_the_unsettled_start_does_not_count():
+    losses = [9.0, 3.0] + [3.0] * 18 + [1.0] * 20
+    found = curve(losses)
+    assert found.rates[19] <= found.steepest <= found.rates[22]
 
 
 def test_the_descent_after_the_minimum_does_not_count():

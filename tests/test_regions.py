@@ -171,7 +171,7 @@ def test_clicks_outside_the_photo_are_named():
 SIZE = PHOTO.shape
 IMAGE = np.tile(np.linspace(0, 1, SIZE[1], dtype=np.float32), (SIZE[0], 1))
 RECTANGLES, POLYGONS = [(3, 4, 30, 20)], [[(40, 40), (70, 42), (55, 75)]]
-RECTANGLE = np.zeros(SIZE)
+RECTANGLE = np.zeros(SIZE, np.float32)
 RECTANGLE[4:20, 3:30] = 1
 WAYS = {
     "image": ({"image": IMAGE}, IMAGE),
