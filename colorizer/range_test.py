@@ -119,10 +119,10 @@ class RangeTest:
         for number, (name, rate) in enumerate(read, start=1):
             axes.axvline(rate, color=f"C{number}", linestyle="--", label=f"{name}: {rate:.2g}")
         # A loss that diverged would leave the rest of the curve flat.
-        low, high = self.smoothed.min(), self.smoothed[: np.argmin(self.smoothed) + 1].max()
-        margin = 0.2 * (high - low) or 1.0
+        shown = self.losses[: np.argmin(self.smoothed) + 1]
+        margin = 0.1 * np.ptp(shown) or 1.0
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss")
-        axes.set_ylim(low - margin, high + 2 * margin)
+        axes.set_ylim(shown.min() - margin, shown.max() + margin)
         axes.legend()
         figure.savefig(path)
 

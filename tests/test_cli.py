@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorizer import cli, networks, predict, range_test, samples
+from colorizer import cli, networks, options, predict, range_test, samples
 from colorizer.masks import make_mask
 from colorizer.range_test import RangeTest
 from colorizer.regions import Region, contact_sheet
@@ -166,7 +166,7 @@ def test_ctrl_c_keeps_what_was_done_and_leaves_no_partial_file(photo, tmp_path) 
 
 
 def test_every_preset_can_be_trained() -> None:
-    assert set(cli.NETWORKS) == set(networks.PRESETS)
+    assert set(options.NETWORKS) == set(networks.PRESETS)
 
 
 def test_find_lr_prints_what_it_found(photo, tmp_path, monkeypatch, capsys) -> None:

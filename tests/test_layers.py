@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
-    {"color", "photos", "sources"},
+    {"color", "options", "photos", "sources"},
     {"hints", "masks", "metrics"},
     {"data", "regions"},
     {"earlier", "extractors"},

@@ -182,8 +182,8 @@ WAYS = {
     "rectangles": ({"rectangles": RECTANGLES}, RECTANGLE),
     "polygons": ({"polygons": POLYGONS}, regions.mask_from_shapes(SIZE, polygons=POLYGONS)),
     "select": (
-        {"select": [(40, 30)], "deselect": [(5, 5)]},
-        regions.select(PHOTO, [(40, 30)], deselect=[(5, 5)]),
+        {"select": [(40, 30)], "deselect": [(50, 40)]},
+        regions.select(PHOTO, [(40, 30)], deselect=[(50, 40)]),
     ),
 }
 

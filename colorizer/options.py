@@ -1,0 +1,308 @@
+"""The options of the command line: what may be said, and what it is read as.
+
+A function for each command adds its options to a parser; those before it read one value each
+and raise `argparse.ArgumentTypeError` with what was expected and what came. Nothing of the
+package is imported, so `--help` costs nothing.
+"""
+
+import argparse
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path("results")
+
+NETWORKS = (
+    "xception_fusion",
+    "koalarization",
+    "rgb_baseline",
+    "residual_encoder",
+    "colorful",
+    "unet_gan",
+)
+"""What `train` trains: the names of `networks.PRESETS`."""
+
+COMPARED = ("gray", "mean_color", "default", "truth_64")
+"""What `evaluate` measures unless told otherwise."""
+
+
+def _unit(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+    return value
+
+
+def _length(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
+    return value
+
+
+def _rate(text: str) -> float | str:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if text != "auto" and not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a positive number or auto, got {text}")
+    return text if text == "auto" else value
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text}")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
+    return int(text)
+
+
+def colorize_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("photos", nargs="+", metavar="PHOTO", help="file, folder or pattern")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=RESULTS,
+        metavar="OUT",
+        help="folder for the results, or, for one photograph, a file (default: results)",
+    )
+    parser.add_argument(
+        "--vividness",
+        type=_unit,
+        metavar="V",
+        help="0 = faithful and pale, 1 = most vivid (default: the model's best-looking)",
+    )
+    parser.add_argument(
+        "--strength",
+        type=_unit,
+        default=1.0,
+        metavar="S",
+        help="0 = gray, 1 = the colours as predicted (default: 1)",
+    )
+    parser.add_argument(
+        "--model",
+        default="default",
+        help="a released model, the .json file of a model, or the folder of a training run",
+    )
+    parser.add_argument(
+        "--working-size",
+        type=_count,
+        metavar="PIXELS",
+        help="short side at which the network sees a photograph (default: the model's)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace results that exist")
+    _mask_options(parser.add_argument_group("where to colour (several: what any of them covers)"))
+    _hint_options(parser.add_argument_group("which colours"))
+
+
+def _numbers(form: str) -> Callable[[str], tuple[float, ...]]:
+    """The type of comma-separated coordinates of a form like "X,Y"; "…" lets it go on."""
+
+    def read(text: str) -> tuple[float, ...]:
+        wanted = form.rstrip("…,").count(",") + 1
+        try:
+            numbers = tuple(float(part) for part in text.split(","))
+        except ValueError:
+            numbers = ()
+        fits = len(numbers) == wanted
+        if form.endswith("…"):
+            fits = len(numbers) >= wanted and len(numbers) % 2 == 0
+        if not fits or not all(map(math.isfinite, numbers)):
+            raise argparse.ArgumentTypeError(f"expected {form} in pixels, got {text}")
+        return numbers
+
+    return read
+
+
+def _mask_options(group: Any) -> None:
+    several: dict[str, Any] = {"action": "append", "default": []}
+    add = group.add_argument
+    add("--mask", type=Path, metavar="FILE", help="an image: white, or opaque, is coloured")
+    add(
+        "--mask-pattern",
+        metavar="NAME",
+        help="half:vertical, stripes:8@45, grid:4, checkerboard:6, discs:5, brush:3, polygons:4, "
+        "smooth-noise:4, white-noise:0.3, superpixels:60; `colorizer masks` draws them",
+    )
+    add(
+        "--mask-seed", type=_seed, default=0, metavar="N", help="of what a pattern leaves to chance"
+    )
+    for name, form, about in (
+        ("--rectangle", "LEFT,TOP,RIGHT,BOTTOM", "colour its inside"),
+        ("--polygon", "X,Y,X,Y,X,Y,…", "colour its inside"),
+        ("--select", "X,Y", "colour the object there"),
+        ("--deselect", "X,Y", "leave out what is there"),
+    ):
+        add(name, type=_numbers(form), metavar=form, help=f"{about}; repeatable", **several)
+    add("--invert-mask", action="store_true", help="colour everything else instead")
+    add("--feather", type=_length, default=0.0, metavar="PIXELS", help="soften the mask's edge")
+    add(
+        "--save-mask",
+        type=Path,
+        metavar="OUT",
+        help="write the mask that was used: a file, or, for several photographs, a folder",
+    )
+
+
+def _hint_options(group: Any) -> None:
+    add = group.add_argument
+    add(
+        "--hint",
+        action="append",
+        default=[],
+        metavar="X,Y,COLOUR[,RADIUS]",
+        help="the colour at a place in pixels, like 120,80,#c33 or 120,80,teal,6; repeatable",
+    )
+    add(
+        "--hints",
+        type=Path,
+        metavar="FILE",
+        help="hints as JSON, or an image that is transparent except where colours were painted",
+    )
+    add("--reference", type=Path, metavar="FILE", help="take on the colours of this photograph")
+    add(
+        "--method",
+        choices=("network", "levin"),
+        default="network",
+        help="levin: no network; the hints' colours are spread over what looks alike",
+    )
+
+
+def masks_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("photo", nargs="?", type=Path, help="a photograph to draw them over (default: a sample)")
+    add("--seed", type=_seed, default=0, help="of what the patterns leave to chance")
+    add("-o", "--output", type=Path, default=RESULTS / "masks.png", metavar="FILE")
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
+    """What is trained, and on what; see `_train_config`."""
+    add = parser.add_argument
+    add(
+        "--data",
+        action="append",
+        metavar="SOURCE[@COUNT]",
+        help="a folder of photographs, or flowers17, flowers102, places365; repeatable; "
+        "COUNT draws each of its photographs that often in an epoch",
+    )
+    add("--network", choices=NETWORKS, help="which layout")
+    add("--extractor", help="xception_half, xception, or another name of keras.applications")
+    add("--extractor-weights", metavar="FILE", help="'imagenet', or a .weights.h5 file")
+    add("--fusion", choices=("global", "multiscale"))
+    add("--head", choices=("regression", "distribution"))
+    add("--width", type=float, metavar="FACTOR", help="of colorful, unet_gan: fewer filters")
+    add("--mask", action="store_true", default=None, help="train with the input `mask`")
+    add("--hints", action="store_true", default=None, help="train with the input `hints`")
+    add(
+        "--mask-patterns",
+        type=lambda text: tuple(text.split(",")),
+        metavar="A,B",
+        help="masks to train with, as of `colorize --mask-pattern` (default: a random mixture)",
+    )
+    add("--full-mask-share", type=_unit, metavar="P", help="how often a mask covers all (0.5)")
+    add("--pixel-weight", type=float, metavar="W", help="of unet_gan: true colours, not style")
+    add("--size", type=_count, metavar="PIXELS", help="side of the training crops")
+    add("--batch-size", type=_count)
+    add("--precision", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
+    add("--seed", type=int)
+    add(
+        "--embeddings",
+        metavar="FOLDER",
+        help="compute a frozen extractor's embeddings once, and keep them here (global fusion)",
+    )
+    add("--init-from", metavar="MODEL", help="start from this model's weights")
+    add("--config", metavar="FILE", help="settings of a run (config.json); options override")
+
+
+def train_options(parser: argparse.ArgumentParser) -> None:
+    _settings_options(parser)
+    add = parser.add_argument
+    add("--epochs", type=_count)
+    add("--steps-per-epoch", type=_count, help="default: every photograph once")
+    add("--learning-rate", type=_rate, metavar="RATE", help="peak; auto = as find-lr suggests")
+    add("--run", type=Path, default=Path("runs/latest"), help="folder of the run (runs/latest)")
+    add("--resume", action="store_true", help="go on with the run in that folder")
+    add("--smoke", action="store_true", help="the same in seconds, to see that it works")
+
+
+def find_lr_options(parser: argparse.ArgumentParser) -> None:
+    _settings_options(parser)
+    parser.set_defaults(resume=False, smoke=False)
+    add = parser.add_argument
+    add("--lowest", type=float, default=1e-6, metavar="RATE", help="where to start (1e-6)")
+    add("--highest", type=float, default=1.0, metavar="RATE", help="where to stop at last (1)")
+    add("--steps", type=_count, default=100, help="mini-batches in all (100)")
+    add("-o", "--output", type=Path, default=RESULTS / "learning_rate", metavar="DIR")
+
+
+def _counts(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        expected = "expected whole numbers like 0,1,10"
+        raise argparse.ArgumentTypeError(f"{expected}, got {text}") from None
+
+
+def evaluate_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    add(
+        "--model",
+        **several,
+        metavar="NAME",
+        help="released models, .json files, folders of runs, or the baselines gray, mean_color "
+        f"and truth_64 (default: {' '.join(COMPARED)})",
+    )
+    add(
+        "--data",
+        **several,
+        required=True,
+        metavar="SOURCE",
+        help="folders of photographs, or flowers17, flowers102, places365",
+    )
+    add("--split", choices=("train", "validation", "test"), default="test")
+    add("--size", type=int, default=256, metavar="PIXELS", help="side of the squares (256)")
+    add("--limit", type=int, metavar="N", help="at most N photographs, evenly spread")
+    add(
+        "--metrics",
+        type=lambda text: text.split(","),
+        metavar="A,B",
+        help="names as in the table (default: all)",
+    )
+    add("--vividness", type=_unit, metavar="V", help="as of `colorize`, of every model")
+    add("--working-size", type=_count, metavar="PIXELS", help="as of `colorize`, of every model")
+    add(
+        "--features",
+        metavar="NAME[:FILE]",
+        help="measure the Fréchet distance too, with InceptionV3 (downloaded by Keras) or "
+        "MobileNetV2:FILE.h5 (weights without the top)",
+    )
+    steered = parser.add_mutually_exclusive_group()
+    steered.add_argument(
+        "--hints",
+        type=_counts,
+        nargs="?",
+        const=(),
+        metavar="N,N",
+        help="measure instead what N true colours at random places add (0,1,2,5,10,20,50,100)",
+    )
+    steered.add_argument(
+        "--mask",
+        type=lambda text: text.split(","),
+        nargs="?",
+        const=(),
+        metavar="KIND,KIND",
+        help="measure instead how well the network alone keeps to masks "
+        "(brush,polygons,superpixels,white-noise)",
+    )
+    add("-o", "--output", type=Path, default=RESULTS / "evaluation", metavar="DIR")
