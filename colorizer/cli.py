@@ -240,6 +240,8 @@ def _gray_photo(path: Path | None) -> Any:
 
 def _train_config(arguments: argparse.Namespace) -> Any:
     """The settings of a run: a preset or a file, then what the command line says."""
+    _start_backend()
+
     from colorizer.networks import PRESETS, NetworkConfig
     from colorizer.training import TrainConfig
 
@@ -280,8 +282,6 @@ def _train(arguments: argparse.Namespace) -> int:
     if not config.data.sources:
         raise ValueError("train needs --data: a folder of photographs, or the name of a data set")
 
-    _start_backend()
-
     from colorizer.training import train
 
     try:
@@ -301,7 +301,6 @@ def _find_lr(arguments: argparse.Namespace) -> int:
     output.mkdir(parents=True, exist_ok=True)
     if not os.access(output, os.W_OK):
         raise PermissionError(f"cannot write to the folder {output}")
-    _start_backend()
 
     from colorizer.range_test import find_learning_rate
 
