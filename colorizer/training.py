@@ -115,7 +115,11 @@ class RunFolder(keras.callbacks.Callback):
             config=self.run.network,
             prior=self.prior,
             rebalancing=self.run.rebalancing,
-            details={"training": _published(self.run) | {"epochs_done": done}},
+            details={
+                # The scale at which it saw photographs, whole before they were cropped.
+                "working_size": round(self.run.data.image_size * data.LOAD_MARGIN),
+                "training": _published(self.run) | {"epochs_done": done},
+            },
         )
         weights.save_pretrained(model, self.folder / "model.json")
 

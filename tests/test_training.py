@@ -100,6 +100,10 @@ def test_the_model_of_a_run_tells_no_path_of_this_machine(finished, photographs)
     assert weights.load_pretrained(finished).config == TINY
 
 
+def test_a_model_is_used_at_the_scale_it_was_trained_at(finished) -> None:
+    assert weights.load_pretrained(finished).details["working_size"] == 40  # 1.25 × 32
+
+
 def test_a_grid_shows_gray_predicted_and_true(finished) -> None:
     with Image.open(finished / "grids" / "epoch-0003.png") as image:
         grid = np.asarray(image).astype(int)
