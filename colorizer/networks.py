@@ -22,8 +22,7 @@ Architecture of `xception_fusion`, after Deep Koalarization [1]
     result up to the colours. With multiscale fusion the extractor's feature maps are
     joined to the decoder too, each at its own stride, so that the decoder knows not only
     what is in the photograph but where. Mask and hints enter the encoder's first layer and,
-    with multiscale fusion, every stage of the decoder: through the encoder alone a network
-    hardly learns to follow hints.
+    with multiscale fusion, every stage of the decoder (`colorizer.conditions`).
 
 The other networks are layouts that came before, described in `colorizer.earlier`. They read
 few settings; one that they cannot honour is refused.
@@ -45,6 +44,7 @@ from keras import layers, ops
 
 from colorizer import earlier
 from colorizer.color import AB_BINS, AB_SCALE, annealed_mean, rgb_to_lab
+from colorizer.conditions import pool_conditions
 from colorizer.extractors import feature_maps, xception
 
 Tensor = Any
@@ -53,8 +53,6 @@ FUSIONS = ("global", "multiscale")
 HEADS = ("regression", "distribution")
 EMBEDDINGS = ("pooled", "classes")
 NO_CONDITIONS: Mapping[str, Tensor] = MappingProxyType({})
-HINT_WINDOWS = (1, 3, 7)  # cells, of each decoder stage
-HINT_GAIN = 8.0  # ab / 110 is small beside features of unit variance, and would be learnt slowly
 LOGITS_STRIDE = 4  # ab at a quarter of the resolution still scores 37.7 dB: edges limit, not this
 
 
@@ -312,25 +310,6 @@ def _extract(
 # ----------------------------------------------------------------------------- the network
 
 
-def _pooled(conditions: Mapping[str, Tensor], stride: int) -> dict[str, Tensor]:
-    """Mask and hints as a decoder stage takes them, at its stride.
-
-    Of the mask a cell has the share it is coloured. Of the hints it has, for each window
-    around it, the mean of the colours known there and whether there are any: the nearer a
-    hint, the more windows it is in, and the network need not carry it there step by step.
-    """
-    pooled = {n: ops.average_pool(x, stride, stride) for n, x in conditions.items()}
-    if "hints" in pooled:
-        parts = []
-        for window in HINT_WINDOWS:
-            near = ops.average_pool(pooled["hints"], window, 1, padding="same")
-            known = near[..., 2:]
-            parts += [HINT_GAIN * near[..., :2] / ops.maximum(known, 1e-6)]
-            parts += [ops.cast(known > 0, known.dtype)]
-        pooled["hints"] = ops.concatenate(parts, axis=-1)
-    return pooled
-
-
 def _encode(
     inputs: dict[str, Tensor], conditions: Mapping[str, Tensor], config: NetworkConfig
 ) -> dict[int, Tensor]:
@@ -380,7 +359,7 @@ def _decode(
     x: Tensor,
     encoded: dict[int, Tensor],
     maps: dict[int, tuple[Tensor, bool]],
-    conditions: Mapping[str, Tensor],
+    conditions: Mapping[int, Mapping[str, Tensor]],
     config: NetworkConfig,
 ) -> tuple[Tensor, int]:
     """The decoder's output and its stride; starts from the encoder's last stride."""
@@ -394,7 +373,7 @@ def _decode(
             if short:
                 feature_map = ResizeLike(name=f"{name}_map")([feature_map, x])
             x = layers.Concatenate(name=f"{name}_concat")([x, feature_map, encoded[stride]])
-            x = _residual_stage(x, filters, convolutions, _pooled(conditions, stride), name=name)
+            x = _residual_stage(x, filters, convolutions, conditions[stride], name=name)
         else:
             for j in range(1, convolutions + 1):
                 x = _convolution(
@@ -434,7 +413,8 @@ def _xception_fusion(config: NetworkConfig, *, embedding_input: bool) -> keras.M
     else:
         embedding, maps = _extract(inputs["luminance"], config, wanted)
     x = _fuse(encoded[stride], embedding, config)
-    x, stride = _decode(x, encoded, maps, conditions, config)
+    told = pool_conditions(inputs["luminance"], conditions, wanted)
+    x, stride = _decode(x, encoded, maps, told, config)
     return keras.Model(inputs, _head(x, stride, config), name=config.network)
 
 

@@ -16,7 +16,7 @@ LAYERS = [
     {"color", "options", "photos", "sources"},
     {"hints", "masks", "metrics"},
     {"data", "regions"},
-    {"earlier", "extractors"},
+    {"conditions", "earlier", "extractors"},
     {"networks", "losses"},
     {"weights", "embeddings"},
     {"tasks"},
