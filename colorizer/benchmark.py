@@ -32,6 +32,7 @@ from PIL import Image
 
 import colorizer
 from colorizer import color, data, metrics
+from colorizer.fields import resize
 from colorizer.metrics import RGB
 from colorizer.predict import Colorizer
 from colorizer.sources import source_folder
@@ -201,11 +202,8 @@ def merge(gray: RGB, ab: np.ndarray) -> RGB:
 
 def resize_ab(ab: np.ndarray, size: tuple[int, int], resample: Image.Resampling) -> np.ndarray:
     """Colours (h, w, 2) brought to (height, width), float32; as they are at their own size."""
-    channels = [
-        Image.fromarray(np.ascontiguousarray(channel, "float32")).resize(size[::-1], resample)
-        for channel in np.moveaxis(ab, -1, 0)
-    ]
-    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
+    channels = [resize(channel, size, resample=resample) for channel in np.moveaxis(ab, -1, 0)]
+    return np.stack(channels, axis=-1)
 
 
 # ------------------------------------------------------------------------------- the models

@@ -24,6 +24,8 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageColor
 from skimage.color import rgb2lab
 
+from colorizer.photos import read_photo
+
 if TYPE_CHECKING:
     import keras
 
@@ -33,9 +35,8 @@ Hint = tuple[float, float, Colour, float | None]
 HintsLike = Iterable[Sequence[Any]] | NDArray[np.uint8] | str | Path
 
 _AB_SCALE = 110  # of a and b on the network's side
-MAX_PATCHES = (
-    32  # of hints, for static shapes; the geometric law goes beyond in (7/8)^32 = 1.4 % of examples
-)
+# For static shapes; the geometric law goes beyond in (7/8)^32 = 1.4 % of examples.
+MAX_PATCHES = 32
 PATCH_PROBABILITY = 1 / 8  # of stopping after each patch (Zhang et al. 2017)
 LARGEST_PATCH = 9  # pixels along its side (Zhang et al. 2017)
 
@@ -165,15 +166,19 @@ def read_scribbles(path: str | Path, size: Size) -> NDArray[np.uint8]:
         ValueError: If the file is no image, or has no alpha.
     """
     try:
-        with Image.open(path) as image:
-            if not image.has_transparency_data:
-                raise ValueError("no alpha")
-            painted = image.convert("RGBA").resize((size[1], size[0]), Image.Resampling.NEAREST)
-    except (OSError, ValueError, SyntaxError) as error:
+        photo = read_photo(path)  # upright, as the photo itself is
+        if photo.alpha is None:
+            raise ValueError("no alpha")
+    except ValueError as error:
         raise ValueError(
             f"scribbles {path} must be an image that is transparent except where colours were "
             f"painted. Received: {error}"
         ) from None
+    colours = [photo.pixels] * (3 if photo.pixels.ndim == 2 else 1)
+    rgba = np.dstack([*colours, photo.alpha])
+    if rgba.dtype == np.uint16:
+        rgba = (rgba >> 8).astype(np.uint8)
+    painted = Image.fromarray(rgba).resize((size[1], size[0]), Image.Resampling.NEAREST)
     return np.asarray(painted)
 
 
@@ -262,8 +267,11 @@ def hints_from_scribbles(rgba: ArrayLike) -> list[Hint]:
         raise ValueError("scribbles must be opaque where colours were painted. Received: none")
     step = max(1, round(_SCRIBBLE_TILE * max(scribbles.shape[:2])))
     # Two strokes that cross a tile stay apart by their two leading bits of red, green and blue.
-    key = np.column_stack([y // step, x // step, scribbles[y, x, :3] >> 6])
-    _, group, count = np.unique(key, axis=0, return_inverse=True, return_counts=True)
+    tiles = tuple(side // step + 1 for side in scribbles.shape[:2])
+    key = np.ravel_multi_index(
+        (y // step, x // step, *(scribbles[y, x, :3] >> 6).T), (*tiles, 4, 4, 4)
+    )
+    _, group, count = np.unique(key, return_inverse=True, return_counts=True)
     centre_y, centre_x = (np.bincount(group, place) / count for place in (y, x))
     distance = (y - centre_y[group]) ** 2 + (x - centre_x[group]) ** 2
     order = np.lexsort((distance, group))
@@ -332,6 +340,8 @@ def _checked_hint(hint: Sequence[Any], name: str) -> Hint:
         if isinstance(colour, str):
             colour = ImageColor.getrgb(colour.strip())[:3]
         red, green, blue = (int(value) for value in colour)
+        if [red, green, blue] != [*colour]:  # of 0 to 1, perhaps: all would be black
+            raise ValueError
         numbers = [float(value) for value in (x, y, *radius)]
         if len(numbers) > 3 or not np.isfinite(numbers).all() or min([0, *numbers[2:]]) < 0:
             raise ValueError

@@ -27,41 +27,43 @@ COMPARED = ("gray", "mean_color", "default", "truth_64")
 """What `evaluate` measures unless told otherwise."""
 
 
+def _number(text: str) -> float:
+    """The number, NaN where there is none: out of every range."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def _unit(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
     return value
 
 
 def _length(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a number of at least 0, got {text}")
     return value
 
 
 def _rate(text: str) -> float | str:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if text != "auto" and not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"expected a positive number or auto, got {text}")
     return text if text == "auto" else value
 
 
 def _seed(text: str) -> int:
-    if not text.isdigit():
+    if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text}")
     return int(text)
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
     return int(text)
 

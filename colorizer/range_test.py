@@ -25,7 +25,6 @@ References
         section 3.3.
 """
 
-import csv
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -40,7 +39,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy import signal
 
-from colorizer import tasks
+from colorizer import report, tasks
 from colorizer.tasks import TrainConfig
 
 SMOOTHING = 0.9  # of the exponential mean: it looks back over about ten steps
@@ -102,10 +101,9 @@ class RangeTest:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         rows = zip(self.rates, self.losses, self.smoothed, strict=True)
-        with (folder / "learning_rate.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["learning_rate", "loss", "smoothed"])
-            writer.writerows([f"{value:.6g}" for value in row] for row in rows)
+        lines = ([f"{value:.6g}" for value in row] for row in rows)
+        header = ["learning_rate", "loss", "smoothed"]
+        report.write_csv(folder / "learning_rate.csv", header, lines)
         self._draw(folder / "learning_rate.png")
         return folder
 

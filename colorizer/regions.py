@@ -23,6 +23,7 @@ from scipy import ndimage
 from skimage import draw, filters, graph, measure, segmentation
 from skimage.color import lab2rgb, rgb2gray
 
+from colorizer.fields import resize
 from colorizer.masks import PATTERNS, SEED_PATTERNS, Drawn, Mask, Point, Size, make_mask
 from colorizer.photos import SUFFIXES, read_photo
 
@@ -56,7 +57,7 @@ class Region:
     def is_asked(self) -> bool:
         """Whether it says where to colour at all."""
         ways = (self.rectangles, self.polygons, self.select)
-        return self.image is not None or self.pattern is not None or any(map(bool, ways))
+        return self.image is not None or self.pattern is not None or any(map(len, ways))
 
     def mask(self, luminance: ArrayLike) -> Mask:
         """The mask of one photograph; all ones for a region that says nothing.
@@ -81,11 +82,11 @@ class Region:
             yield mask_from_image(self.image, size)[0]
         if self.pattern is not None:
             yield make_mask(self.pattern, size, seed=self.seed, image=luminance)
-        if self.rectangles or self.polygons:
+        if len(self.rectangles) or len(self.polygons):
             yield mask_from_shapes(size, rectangles=self.rectangles, polygons=self.polygons)
-        if self.select:
+        if len(self.select):
             yield select(luminance, self.select, deselect=self.deselect)
-        elif self.deselect:
+        elif len(self.deselect):
             raise ValueError("deselect leaves out of what is selected. Received: no select")
 
 
@@ -216,6 +217,8 @@ def feather(mask: ArrayLike, radius: float) -> Mask:
 #     Felzenszwalb, scale 200 / 800                  0.92 / 0.52   0.9,   0.98 / 0.46   0.9
 #     SLIC, merged below 12 units of L               0.73 / 0.50   1.6
 #     flood, tolerance 15                            0.95 / 0.33   0.04
+# (The seconds are of a refinement that flooded the whole photo; confined to its band, as now, it
+# takes half a second less, of each method alike.)
 # The constants below were tuned on these same objects, in some 40 variants of the geodesic method
 # and 27 of the random walker against one to four of the others, so the lead on the 14 is smaller
 # than it looks; coins do not tell the best apart. Trimming is delicate: at 0.3 the 14 fall to 0.57.
@@ -314,14 +317,17 @@ def _outlined(luminance: Mask, rough: Drawn, chosen: Drawn, refused: Drawn, band
     markers = np.where(ndimage.maximum_filter(rough, side), 0, 2)
     markers[ndimage.minimum_filter(rough, side) | chosen] = 1
     markers[refused] = 2
+    # All but the band and its rim is settled: flooding that too takes ten times as long, and
+    # another gigabyte for 24 megapixels.
+    undecided = ndimage.maximum_filter(markers == 0, 3)
     edges = filters.sobel(filters.gaussian(luminance, 1))
-    return (segmentation.watershed(edges, markers) == 1).astype(np.float32)
+    flooded = segmentation.watershed(edges, markers, mask=undecided)
+    return (np.where(undecided, flooded, markers) == 1).astype(np.float32)
 
 
 def _resized(plane: NDArray, size: tuple[int, ...]) -> Mask:
     """Resizes (H, W), averaging where it shrinks; unchanged at its own size."""
-    image = Image.fromarray(np.asarray(plane, np.float32))
-    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR))
+    return resize(plane, size, resample=Image.Resampling.BILINEAR)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ class TrainConfig:
         seed: of weights, order, crops, masks and hints.
 
     Raises:
-        ValueError: a learning rate, share, weight or pattern that is none.
+        ValueError: a learning rate, share, weight, δ or pattern that is none.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -112,8 +112,13 @@ class TrainConfig:
             raise ValueError(
                 f"full_mask_share must be from 0 to 1. Received: {self.full_mask_share}"
             )
-        if not 0 <= self.pixel_weight < math.inf:
-            raise ValueError(f"pixel_weight must be 0 or more. Received: {self.pixel_weight}")
+        for name in ("mask_weight", "pixel_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
+        if self.huber_delta is not None and not 0 < self.huber_delta < math.inf:
+            raise ValueError(
+                f"huber_delta must be a positive number or None. Received: {self.huber_delta}"
+            )
         for pattern in self.mask_patterns:
             try:
                 masks.make_mask(pattern, (8, 8))
@@ -432,6 +437,11 @@ def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
     Raises:
         ValueError: settings that do not go together.
     """
+    if config.mask_patterns and not config.network.mask:
+        raise ValueError(
+            "mask_patterns need a network with the input mask. "
+            f"Received: {', '.join(config.mask_patterns)} and mask=False"
+        )
     network = networks.build_network(config.network, embedding_input=config.embeddings is not None)
     if config.init_from is not None:
         copy_matching_weights(weights.load_pretrained(config.init_from).network, network)

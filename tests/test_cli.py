@@ -91,6 +91,8 @@ def test_existing_results_are_kept(photo, tmp_path, capsys) -> None:
         (["{photo}", "--model", "nosuch"], "no model 'nosuch'"),
         (["{photo}", "--vividness", "2"], "from 0 to 1"),
         (["{photo}", "--strength", "-1"], "from 0 to 1"),
+        (["{photo}", "--strength", "full"], "expected a number from 0 to 1, got full"),
+        (["{photo}", "--working-size", "2²"], "at least 1, got 2²"),
         (["{photo}", "--working-size", "0"], "at least 1"),
         (["{photo}", "-o", "{photo}/out"], "photo.png"),
         (["train"], "--data"),

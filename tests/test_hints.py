@@ -2,6 +2,7 @@
 
 import json
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -163,6 +164,7 @@ def test_hints_are_the_same_in_any_form(tmp_path):
         ([(3, 4, "red", 1, 2)], r"^hints\[0\] must be"),
         ([(3, 4, (1, 2))], r"^hints\[0\] must be"),
         ([(3, 4, (float("inf"), 0, 0))], r"^hints\[0\] must be"),
+        ([(3, 4, (0.8, 0.2, 0.2))], r"^hints\[0\] must be x, y, a colour.*0\.8"),
         ([(3, 4, "red", float("inf"))], r"^hints\[0\] must be"),
         ([(30, 4, "red")], r"^hints\[0\] must lie in the photo, 30 pixels wide and 20 high"),
         (painted((20, 31)), r"^scribbles must have the photo's size, \(20, 30\)"),
@@ -186,6 +188,28 @@ def test_scribbles_of_another_size_keep_their_colours(tmp_path):
     assert uneven.shape == (17, 23, 4)
     known = {tuple(pixel) for pixel in painted().reshape(-1, 4)}
     assert {tuple(pixel) for pixel in uneven.reshape(-1, 4)} == known
+
+
+@pytest.mark.parametrize("suffix", ["png", "webp", "tif"])
+def test_scribbles_are_turned_upright_as_the_photo_is(tmp_path, suffix):
+    exif = Image.Exif()
+    exif[274] = 6  # EXIF orientation: a quarter turn clockwise makes it upright
+    lying = Image.fromarray(np.rot90(painted()).copy())
+    lying.save(tmp_path / f"lying.{suffix}", exif=exif, lossless=True, exact=True)
+    np.testing.assert_array_equal(
+        hints_module.read_scribbles(tmp_path / f"lying.{suffix}", SIZE), painted()
+    )
+
+
+def test_gray_scribbles_and_those_of_16_bits_are_read(tmp_path):
+    gray = painted()
+    gray[..., :3] = gray[..., :1]
+    Image.fromarray(gray[..., ::3].copy(), "LA").save(tmp_path / "gray.png")
+    np.testing.assert_array_equal(hints_module.read_scribbles(tmp_path / "gray.png", SIZE), gray)
+    (tmp_path / "deep.png").write_bytes(imagecodecs.png_encode(painted() * np.uint16(257)))
+    np.testing.assert_array_equal(
+        hints_module.read_scribbles(tmp_path / "deep.png", SIZE), painted()
+    )
 
 
 @pytest.mark.parametrize("name", ["opaque.png", "text.png", "nosuch.png"])

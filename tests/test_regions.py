@@ -133,6 +133,25 @@ def test_selection_follows_the_photos_own_edges_when_they_are_finer_than_its_cel
     assert intersection_over_union(regions.select(luminance, [(420, 350)]), truth) > 0.985
 
 
+@pytest.mark.parametrize("deselect", [[], [(200, 180)]])
+def test_only_where_the_outline_may_lie_is_flooded(monkeypatch, deselect):
+    luminance = rgb2lab(data.coffee())[..., 0]
+    watershed, shares = segmentation.watershed, []
+
+    def flood(edges, markers, mask=None):
+        shares.append(mask.mean())
+        return watershed(edges, markers, mask=mask)
+
+    monkeypatch.setattr(regions.segmentation, "watershed", flood)
+    confined = regions.select(luminance, [(290, 170)], deselect=deselect)
+    assert shares[0] < 0.1
+    monkeypatch.setattr(regions.segmentation, "watershed", lambda *given, mask: watershed(*given))
+    np.testing.assert_array_equal(
+        confined, regions.select(luminance, [(290, 170)], deselect=deselect)
+    )
+    assert 0.05 < confined.mean() < 0.3
+
+
 def test_clicks_and_deselected_clicks_are_obeyed():
     luminance = np.full((80, 120), 20.0)
     luminance[20:60, 20:50] = luminance[20:60, 60:90] = 70
@@ -196,6 +215,14 @@ def test_a_region_is_what_any_of_its_ways_covers(ways, invert):
     union = np.max([WAYS[way][1] for way in ways], axis=0)
     assert region.is_asked()
     np.testing.assert_array_equal(region.mask(PHOTO), 1 - union if invert else union)
+
+
+def test_a_region_takes_arrays_as_it_takes_lists():
+    ways = {"rectangles": RECTANGLES, "polygons": POLYGONS, "select": [(40, 30), (42, 30)]}
+    arrays = Region(**{name: np.array(way) for name, way in ways.items()})
+    assert arrays.is_asked()
+    np.testing.assert_array_equal(arrays.mask(PHOTO), Region(**ways).mask(PHOTO))
+    assert not Region(select=np.empty((0, 2))).is_asked()
 
 
 def test_a_region_that_says_nothing_is_everything():

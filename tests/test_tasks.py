@@ -63,6 +63,9 @@ def test_training_offers_what_it_always_did():
         ({"mask_patterns": ("half", "zebra:3")}, "mask_patterns.*zebra:3"),
         ({"full_mask_share": 1.5}, "full_mask_share.*1.5"),
         ({"pixel_weight": -1.0}, "pixel_weight.*-1"),
+        ({"mask_weight": math.nan}, "mask_weight must be 0 or more.*nan"),
+        ({"huber_delta": 0.0}, "huber_delta must be a positive number or None.*0.0"),
+        ({"huber_delta": -0.1}, "huber_delta"),
     ],
 )
 def test_settings_that_are_none_are_refused(changes, told):
@@ -70,6 +73,12 @@ def test_settings_that_are_none_are_refused(changes, told):
         TrainConfig(**changes)
     with pytest.raises(ValueError, match=told):
         TrainConfig.from_dict(changes)
+
+
+def test_masks_for_a_network_that_takes_none_are_refused():
+    config = settings(network=networks.TINY, mask_patterns=("half", "grid:4"))
+    with pytest.raises(ValueError, match=r"mask_patterns need .* Received: half, grid:4 and mask"):
+        tasks.build_task(config, UNIFORM)
 
 
 def test_settings_of_older_runs_load():
