@@ -119,6 +119,7 @@ def _colorize(arguments: argparse.Namespace) -> int:
 
     pairs = _targets(find_photos(arguments.photos), arguments.output)
     options = _steering(arguments)
+    _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else arguments.output
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
@@ -131,19 +132,29 @@ def _colorize(arguments: argparse.Namespace) -> int:
     colorizer_ = Colorizer(
         arguments.model, working_size=arguments.working_size, method=arguments.method
     )
+    if options["hints"] and colorizer_.method == "network" and "hints" not in colorizer_.takes:
+        raise ValueError(
+            f"hints: model {arguments.model!r} takes none; choose one trained with --hints, or "
+            "--method levin"
+        )
+    results = colorize_files(
+        colorizer_,
+        pairs,
+        overwrite=arguments.overwrite,
+        masks=arguments.save_mask,
+        vividness=arguments.vividness,
+        strength=arguments.strength,
+        **options,
+    )
+    return _told(results, len(pairs))
+
+
+def _told(results: Iterator[tuple[Path, Path, str | None]], total: int) -> int:
+    """Reports each photograph as it is done; the exit code."""
     done, failed = 0, 0
     with _progress() as progress:
-        results = colorize_files(
-            colorizer_,
-            pairs,
-            overwrite=arguments.overwrite,
-            masks=arguments.save_mask,
-            vividness=arguments.vividness,
-            strength=arguments.strength,
-            **options,
-        )
         for source, target, problem in progress.track(
-            results, total=len(pairs), description="Colouring"
+            results, total=total, description="Colouring"
         ):
             if problem is None:
                 done += 1
@@ -156,6 +167,17 @@ def _colorize(arguments: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
+def _check_save_mask(output: Path | None, photographs: int) -> None:
+    from colorizer.photos import SUFFIXES
+
+    if output is None or not output.suffix or output.is_dir():
+        return
+    if output.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"--save-mask: expected a file ending in {' '.join(sorted(SUFFIXES))}")
+    if photographs > 1:
+        raise ValueError(f"--save-mask {output}: {photographs} masks need a folder, not a file")
+
+
 def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
     """Mask, hints and reference of `Colorizer.__call__`, checked before any work is done."""
     from colorizer.photos import read_photo
@@ -165,11 +187,10 @@ def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("--reference changes a network's colours; --method levin has none")
     if arguments.method == "levin" and isinstance(hints, list) and not hints:
         raise ValueError("--method levin spreads hints: give at least one --hint, or --hints FILE")
-    return {
-        "mask": region if region.is_asked() else None,
-        "hints": hints,
-        "reference": reference if reference is None else read_photo(reference).pixels,
-    }
+    colours = None if reference is None else read_photo(reference).pixels
+    if colours is not None and colours.ndim == 2:
+        raise ValueError(f"--reference {reference}: a gray photograph has no colours to take on")
+    return {"mask": region if region.is_asked() else None, "hints": hints, "reference": colours}
 
 
 def _region(arguments: argparse.Namespace) -> Any:

@@ -7,7 +7,8 @@ filter [1] would say of the hints around it, within windows of several sizes:
 
     plain       the mean of the colours known in the window, and whether there are any;
     bilateral   the same mean, each hint weighed by how alike in luminance it is to the cell, and
-                the share of the hints in the window that are alike.
+                the mean of these weights: 0 where no hint is alike, 1 where all lie with the cell
+                in the middle of one slice.
 
 What to make of that, where an object ends and a colour is to stop, is the network's to learn.
 

@@ -59,6 +59,7 @@ MAX_ASPECT = 4  # the long side at working size, in short sides: a panorama is n
 STRIP_PIXELS = 1 << 20
 REFERENCE_PIXELS = 1 << 20  # about so many of a reference are measured
 METHODS = ("network", "levin")
+LEVIN_PIXELS = 1 << 20  # of what is solved at once: about 0.8 GB
 MASK_MARGIN = 8  # pixels at working size: the network's colours reach so far into what is gray
 
 
@@ -162,14 +163,21 @@ def _average(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return resize(mask, shape, resample=Image.Resampling.BOX)
 
 
-def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> SpreadField:
-    """The hints' colours, spread without a network."""
+def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> Field:
+    """The hints' colours, spread without a network; of a large photograph on a smaller copy."""
     if reference is not None:
         raise ValueError("reference: changes a network's colours; method 'levin' has none")
     ab, confidence = as_scribbles(hints, luminance.shape)
     if not confidence.any():
         raise ValueError("hints: method 'levin' spreads hints, and needs at least one")
-    return SpreadField(levin_colorize(luminance, ab, confidence))
+    scale = math.sqrt(LEVIN_PIXELS / luminance.size)
+    if scale >= 1:
+        return SpreadField(levin_colorize(luminance, ab, confidence))
+    shape = tuple(max(1, round(side * scale)) for side in luminance.shape)
+    small, share = _average(luminance, shape), _average(confidence, shape)
+    weighted = [_average(ab[..., i] * confidence, shape) for i in range(2)]
+    colours = np.stack(weighted, axis=-1) / np.maximum(share, np.finfo("float32").tiny)[..., None]
+    return guided_field(small / 100, levin_colorize(small, colours, share.clip(0, 1)))
 
 
 def _toward_reference(
@@ -264,6 +272,8 @@ class Colorizer:
         Raises:
             ValueError: hints for a network that takes none, or a value out of range.
         """
+        if self.method != "network":
+            raise ValueError(f"predict_ab asks a network. Received: method {self.method!r}")
         chosen = self.vividness if vividness is None else vividness
         temperature, correction = color.vividness_to_decoding(chosen)
         inputs = self._network_inputs(luminance, mask, as_hints(hints, luminance.shape))
@@ -464,6 +474,9 @@ def colorize_files(
         (source, target, None) or (source, target, what went wrong in one line).
     """
     pairs = list(pairs)
+    hints = options.get("hints", ())
+    if not isinstance(hints, str | Path | np.ndarray):
+        options["hints"] = list(hints)  # an iterator would serve the first photograph only
     inputs = {source.resolve() for source, _ in pairs}
     written: dict[Path, Path] = {}
     mask_targets = _mask_targets(masks, [target for _, target in pairs])
@@ -480,7 +493,7 @@ def colorize_files(
             colorizer.colorize_file(
                 source, target, overwrite=overwrite, save_mask=save_mask, **options
             )
-        except (ValueError, OSError, MemoryError) as error:
+        except (ValueError, OSError, MemoryError, RuntimeError) as error:
             yield source, target, str(error) or type(error).__name__
         else:
             yield source, target, None

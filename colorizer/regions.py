@@ -112,8 +112,13 @@ def _read_mask(path: str | Path) -> NDArray:
 # The ways to a mask
 
 
+_NOISE = 4 / 255  # how far a JPEG leaves black and white from what they were
+
+
 def mask_from_image(array: ArrayLike, size: Size) -> tuple[Mask, str]:
     """Makes a mask of an image: of its alpha where that varies, else of its luminance.
+
+    What is nearer than 4/255 to black or white counts as that: files of masks are often JPEGs.
 
     Args:
         array: Bool, integer or float in [0, 1], shape (H, W), (H, W, 1), or with 2 (gray, alpha),
@@ -147,7 +152,9 @@ def mask_from_image(array: ArrayLike, size: Size) -> tuple[Mask, str]:
     plane = rgb2gray(planes[..., :3].astype(float)) if channels >= 3 else planes[..., 0]
     if channels in (2, 4) and np.ptp(planes[..., -1]) > 0:
         source, plane = "alpha", planes[..., -1]
-    return np.clip(_resized(plane, size), 0, 1), source
+    mask = np.clip(_resized(plane, size), 0, 1)
+    # What a JPEG made of black and white is black and white.
+    return np.where(mask < _NOISE, 0, np.where(mask > 1 - _NOISE, 1, mask)), source
 
 
 def mask_from_shapes(

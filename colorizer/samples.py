@@ -22,9 +22,22 @@ from colorizer.regions import Region
 SAMPLES = ("astronaut", "coffee", "chelsea", "rocket", "camera")
 """Photographs that the wheel of scikit-image carries; `camera` is a true gray one."""
 
-STEERED = "coffee"
-CLICK = (290, 170)  # in the cup, in pixels
-HINTS = ((250, 290, "#2f6fb5"), (340, 110, "#2f6fb5"), (480, 60, "#8a5a2b"))
+STEERED = "astronaut"
+SUIT = Region(
+    select=[(110, 330), (60, 430), (330, 330), (230, 340), (190, 440)],
+    deselect=[(225, 150), (230, 200), (340, 420), (30, 200)],
+    feather=2,
+)
+HINTS = (
+    (110, 330, "#c8622a"),  # suit
+    (225, 165, "#cf9a86"),  # skin
+    (180, 75, "#7a5a3c"),  # hair
+    (20, 40, "#3b4a7d"),  # flag
+    (55, 145, "#a83a3a"),
+    (350, 60, "#b5b3b0"),  # background
+    (90, 110, "#b5b3b0"),
+    (440, 235, "#b5b3b0"),
+)
 REFERENCE = "rocket"
 
 _CAPTION, _FONT = 26, 16  # pixels
@@ -35,7 +48,7 @@ def steered_ways() -> dict[str, dict[str, Any]]:
     return {
         "automatic": {},
         "mask: stripes:6@45": {"mask": "stripes:6@45"},
-        "a click in the cup": {"mask": Region(select=[CLICK], feather=2)},
+        "clicks on the suit, a hint": {"mask": SUIT, "hints": HINTS[:1]},
         f"{len(HINTS)} hints": {"hints": HINTS},
         f"reference: {REFERENCE}": {"reference": getattr(data, REFERENCE)()},
     }

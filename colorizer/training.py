@@ -123,10 +123,21 @@ class RunFolder(keras.callbacks.Callback):
         )
         weights.save_pretrained(model, self.folder / "model.json")
 
+    def _automatic(self, luminance: Tensor) -> dict[str, np.ndarray]:
+        """The network's inputs for plain automatic colouring: all in the mask, no hints."""
+        luminance = ops.convert_to_numpy(luminance) / 50 - 1
+        known = {
+            "luminance": luminance,
+            "mask": np.ones_like(luminance),
+            "hints": np.zeros((*luminance.shape[:3], 3), "float32"),
+            **self.inputs,
+        }
+        return {name: known[name] for name in self.model.network.input}
+
     def _draw_grid(self, done: int, logs: dict[str, float]) -> None:
         lab = color.rgb_to_lab(self.photographs)
         luminance = lab[..., :1]
-        outputs = self.model.predict_on_batch(self.inputs)
+        outputs = self.model.network.predict_on_batch(self._automatic(luminance))
         temperature, correction = color.vividness_to_decoding(GRID_VIVIDNESS)
         ab = networks.predicted_ab(
             outputs, self.model.class_weights, temperature=temperature, correction=correction

@@ -60,7 +60,7 @@ def test_of_two_hints_each_side_is_told_its_own():
     luminance, hints = picture(32, 32, (16, 14, 0.4, 0.0), (16, 18, -0.2, 0.6))
     values = window(told(luminance, hints)[4], 3)
     for column, own in ((3, (0.4, 0.0)), (4, (-0.2, 0.6))):
-        plain, bilateral, alike = values[4, column, :2], values[4, column, 3:5], values[4, column, 5]
+        plain, bilateral, alike = np.split(values[4, column, [0, 1, 3, 4, 5]], [2, 4])
         np.testing.assert_allclose(plain / GAIN, [0.1, 0.3], atol=1e-5)
         np.testing.assert_allclose(bilateral / GAIN, own, atol=1e-5)
         assert alike == pytest.approx(0.5)

@@ -10,7 +10,8 @@ from colorizer import samples
 from colorizer.photos import read_photo
 from colorizer.predict import _luminance
 
-HEIGHT, WIDTH = data.coffee().shape[:2]
+STEERED = getattr(data, samples.STEERED)()
+HEIGHT, WIDTH = STEERED.shape[:2]
 TINT = np.array([90, 60, 30], "uint8")
 
 
@@ -35,17 +36,17 @@ def test_each_sample_gets_its_pictures(two_samples, tmp_path) -> None:
     names = [[p.name for p in paths] for paths in samples.draw_samples(Painter(), tmp_path)]
     assert names == [
         ["camera_colorized.png", "camera_triptych.png"],
-        ["coffee_colorized.png", "coffee_triptych.png", "coffee_steered.png"],
+        ["astronaut_colorized.png", "astronaut_triptych.png", "astronaut_steered.png"],
     ]
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[0] + names[1])
-    colored = read_photo(tmp_path / "coffee_colorized.png").pixels
+    colored = read_photo(tmp_path / "astronaut_colorized.png").pixels
     assert_array_equal(colored, np.broadcast_to(TINT, (HEIGHT, WIDTH, 3)))
 
 
 def test_a_triptych_shows_the_original_its_luminance_and_the_result(two_samples, tmp_path) -> None:
     list(samples.draw_samples(Painter(), tmp_path))
-    original, gray, colored = np.split(read_photo(tmp_path / "coffee_triptych.png").pixels, 3, 1)
-    assert_array_equal(original, data.coffee())
+    original, gray, colored = np.split(read_photo(tmp_path / "astronaut_triptych.png").pixels, 3, 1)
+    assert_array_equal(original, STEERED)
     assert (gray == gray[..., :1]).all()
     difference = _luminance(gray) - _luminance(original)
     assert np.abs(difference).max() < 0.3  # half a gray level
@@ -58,14 +59,14 @@ def test_a_triptych_shows_the_original_its_luminance_and_the_result(two_samples,
 @pytest.mark.parametrize(
     ("takes", "captions"),
     [
-        ((), ["automatic", "mask: stripes:6@45", "a click in the cup", "reference: rocket"]),
+        ((), ["automatic", "mask: stripes:6@45", "reference: rocket"]),
         (
             ("luminance", "mask", "hints"),
             [
                 "automatic",
                 "mask: stripes:6@45",
-                "a click in the cup",
-                "3 hints",
+                "clicks on the suit, a hint",
+                "8 hints",
                 "reference: rocket",
             ],
         ),
@@ -79,7 +80,7 @@ def test_the_steered_picture_has_every_way_that_the_model_takes(
     asked = painter.asked[2:]  # after the two samples themselves
     assert [shape for shape, _ in asked] == [(HEIGHT, WIDTH, 3)] * len(captions)
     assert [set(options) for _, options in asked] == [set(ways[c]) for c in captions]
-    sheet = read_photo(tmp_path / "coffee_steered.png").pixels
+    sheet = read_photo(tmp_path / "astronaut_steered.png").pixels
     assert sheet.shape == (HEIGHT + samples._CAPTION, WIDTH * len(captions), 3)
     for i in range(len(captions)):
         panel = sheet[:, i * WIDTH : (i + 1) * WIDTH]
@@ -91,22 +92,21 @@ def test_the_steered_picture_has_every_way_that_the_model_takes(
 
 def test_hints_are_dotted_in_their_colour_where_they_lie(two_samples, tmp_path) -> None:
     list(samples.draw_samples(Painter("hints"), tmp_path))
-    sheet = read_photo(tmp_path / "coffee_steered.png").pixels[samples._CAPTION :]
-    place = list(samples.steered_ways()).index(f"{len(samples.HINTS)} hints")
-    panels = np.split(sheet, sheet.shape[1] // WIDTH, axis=1)
-    for x, y, colour in samples.HINTS:
-        for i, panel in enumerate(panels):
-            expected = ImageColor.getrgb(colour) if i == place else TINT
-            assert_array_equal(panel[y, x], expected)
+    sheet = read_photo(tmp_path / "astronaut_steered.png").pixels[samples._CAPTION :]
+    ways = list(samples.steered_ways().values())
+    for way, panel in zip(ways, np.split(sheet, len(ways), axis=1), strict=True):
+        for x, y, colour in samples.HINTS:
+            told = (x, y, colour) in way.get("hints", ())
+            assert_array_equal(panel[y, x], ImageColor.getrgb(colour) if told else TINT)
 
 
-def test_the_click_selects_the_cup_up_to_its_rim() -> None:
-    mask = samples.steered_ways()["a click in the cup"]["mask"].mask(_luminance(data.coffee()))
-    y, x = np.mgrid[:HEIGHT, :WIDTH]
-    # Outlined by eye: an ellipse, inside its rim and outside of it.
-    squared = ((x - 292) / 117) ** 2 + ((y - 114) / 95) ** 2
-    assert mask[squared < 0.85].min() > 0.5
-    assert mask[squared > 1.2].max() < 0.5
+def test_the_clicks_select_the_suit_and_not_what_is_around_it() -> None:
+    mask = samples.SUIT.mask(_luminance(STEERED))
+    for x, y in ((90, 300), (150, 300), (320, 320), (200, 350)):
+        assert mask[y - 5 : y + 5, x - 5 : x + 5].min() > 0.9, (x, y)
+    for x, y in ((225, 120), (60, 100), (400, 60), (350, 400), (470, 300)):
+        assert mask[y - 5 : y + 5, x - 5 : x + 5].max() < 0.1, (x, y)
+    assert 0.15 < mask.mean() < 0.45
 
 
 def test_all_samples_are_there() -> None:
