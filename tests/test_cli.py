@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -200,10 +201,12 @@ def asked(monkeypatch) -> dict:
     """What `colorize` asks of the colorizer; nothing is coloured."""
     told: dict = {}
 
-    def load(model: str, **options: object) -> None:
+    def load(model: str, **options: object) -> SimpleNamespace:
         told.update(options, model=model)
+        takes = {"luminance"} if model == "takes-no-hints" else {"luminance", "hints"}
+        return SimpleNamespace(takes=takes, method=options["method"])
 
-    def colorize_files(colorizer: None, pairs: list, **options: object) -> list:
+    def colorize_files(colorizer: SimpleNamespace, pairs: list, **options: object) -> list:
         told.update(options)
         return [(source, target, None) for source, target in pairs]
 
@@ -417,3 +420,29 @@ def test_help_imports_nothing_heavy(arguments) -> None:
     assert (child.returncode, child.stderr) == (0, "")
     options = ["--mask-pattern", "--select", "--feather", "--save-mask", "--hint", "--reference"]
     assert all(option in child.stdout for option in options) == (arguments[0] == "colorize")
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "told"),
+    [("m.gif", 1, "expected a file ending in"), ("m.png", 2, "2 masks need a folder")],
+)
+def test_where_masks_go_is_checked_before_any_work(tmp_path, capsys, name, count, told) -> None:
+    for i in range(count):
+        Image.fromarray(np.full((8, 8), 90, "uint8")).save(tmp_path / f"{i}.png")
+    photos = [tmp_path / f"{i}.png" for i in range(count)]
+    out = ["-o", tmp_path / "out", "--mask-pattern", "half", "--save-mask", tmp_path / name]
+    assert run("colorize", *photos, *out) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gray_reference_is_refused_before_any_work(photo, tmp_path, capsys) -> None:
+    assert run(photo, "--reference", photo, "-o", tmp_path / "out") == 2
+    assert "has no colours to take on" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_hints_for_a_model_without_are_refused_before_any_work(photo, asked, capsys) -> None:
+    assert run(photo, "--hint", "1,2,red", "--model", "takes-no-hints") == 2
+    assert "choose one trained with --hints, or --method levin" in capsys.readouterr().err
+    assert run(photo, "--model", "takes-no-hints") == 0

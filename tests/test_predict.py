@@ -20,7 +20,7 @@ from colorizer.classical import levin_colorize
 from colorizer.hints import rasterize_hints
 from colorizer.masks import make_mask
 from colorizer.networks import NetworkConfig
-from colorizer.photos import read_photo
+from colorizer.photos import read_photo, write_photo
 from colorizer.predict import Colorizer, colorize, colorize_files
 from colorizer.regions import Region, mask_from_image, select
 from colorizer.weights import ModelError, Pretrained, save_pretrained
@@ -710,3 +710,38 @@ def test_24_megapixels_in_under_2_gigabytes() -> None:
         [sys.executable, "-c", PEAK_OF_24_MEGAPIXELS], capture_output=True, text=True, check=True
     )
     assert int(run.stdout) * 1024 < 2e9
+
+
+def test_a_large_photograph_is_spread_on_a_smaller_copy(levin, monkeypatch) -> None:
+    image = TWO_SIDES.repeat(4, axis=0).repeat(4, axis=1)
+    hints = [(4 * x + 2, 4 * y + 2, colour, 8) for x, y, colour, *_ in TWO_HINTS]
+    whole = levin(image, hints=hints).astype(int)
+    monkeypatch.setattr(predict, "LEVIN_PIXELS", image.size // 16)
+    small = levin(image, hints=hints).astype(int)
+    assert np.abs(small - whole).mean() < 3
+    assert np.ptp(whole, axis=-1).mean() > 20
+
+
+def test_levin_answers_for_no_network(levin) -> None:
+    with pytest.raises(ValueError, match="predict_ab asks a network"):
+        levin.predict_ab(np.full((8, 8), 50, "float32"))
+
+
+def test_an_iterator_of_hints_serves_every_photograph(levin, tmp_path) -> None:
+    for name in "ab":
+        write_photo(tmp_path / f"{name}.png", np.stack([TWO_SIDES] * 3, axis=-1))
+    pairs = [(tmp_path / f"{n}.png", tmp_path / "out" / f"{n}.png") for n in "ab"]
+    problems = [p for *_, p in colorize_files(levin, pairs, hints=iter(TWO_HINTS))]
+    assert problems == [None, None]
+    assert_array_equal(*(read_photo(target).pixels for _, target in pairs))
+
+
+def test_a_solver_that_fails_does_not_stop_the_rest(levin, tmp_path, monkeypatch) -> None:
+    write_photo(tmp_path / "a.png", np.stack([TWO_SIDES] * 3, axis=-1))
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("did not converge")
+
+    monkeypatch.setattr(predict, "levin_colorize", fail)
+    pairs = [(tmp_path / "a.png", tmp_path / "b.png")]
+    assert [p for *_, p in colorize_files(levin, pairs, hints=TWO_HINTS)] == ["did not converge"]

@@ -29,6 +29,13 @@ def test_mask_from_image_takes_alpha_where_it_varies_else_luminance():
     np.testing.assert_array_equal(mask, gray[:, ::-1])
 
 
+def test_the_noise_of_a_jpeg_is_black_and_white():
+    noisy = np.array([[0, 1, 3, 5, 128, 250, 252, 254, 255]], np.uint8)
+    mask, _ = regions.mask_from_image(noisy, (1, 9))
+    expected = np.array([[0, 0, 0, 5, 128, 250, 255, 255, 255]]) / 255
+    np.testing.assert_allclose(mask, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.uint16, np.float32])
 def test_mask_from_image_of_any_type_and_size_keeps_black_and_white(dtype):
     full = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1

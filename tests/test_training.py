@@ -340,3 +340,18 @@ def test_a_run_that_is_begun_anew_looks_for_its_own_rate(photographs, tmp_path) 
     train(dataclasses.replace(config(photographs, learning_rate="auto"), epochs=1), tmp_path)
     stored = json.loads((tmp_path / "learning_rate.json").read_text())
     assert 1e-6 < stored["learning_rate"] < 1
+
+
+def test_grids_show_automatic_colouring(photographs, tmp_path) -> None:
+    """Neither the random masks nor the true hints of training reach the pictures."""
+    config_ = config(photographs)
+    inputs = {"image": np.full((2, 32, 32, 3), 120, "uint8")}
+    folder = training.RunFolder(tmp_path, np.full(313, 1 / 313), inputs, {}, config_)
+    takes = {name: keras.Input((32, 32, c), name=name) for name, c in
+             (("luminance", 1), ("mask", 1), ("hints", 3))}  # fmt: skip
+    folder.set_model(keras.Model(takes, takes["mask"]))
+    folder.model.network = folder.model
+    given = folder._automatic(np.full((2, 32, 32, 1), 50.0, "float32"))
+    assert {name: float(value.mean()) for name, value in given.items()} == {
+        "luminance": 0.0, "mask": 1.0, "hints": 0.0,
+    }  # fmt: skip

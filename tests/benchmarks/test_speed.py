@@ -26,7 +26,7 @@ from skimage import io, transform
 from colorizer.color import AB_BINS
 from colorizer.data import DataConfig, load_dataset
 from colorizer.embeddings import embed_files
-from colorizer.networks import KOALARIZATION, build_network
+from colorizer.networks import KOALARIZATION, NetworkConfig, build_network
 from colorizer.photos import read_photo, write_photo
 from colorizer.predict import Colorizer
 from colorizer.training import ColorizationTask, TrainConfig, resolve_precision
@@ -155,6 +155,24 @@ def test_colouring_a_photo_file_to_file(benchmark, naive, photo, tmp_path) -> No
     image = np.zeros((1, 299, 299, 3), "float32")
     forward = seconds(lambda: extractor.predict_on_batch(image))
     print(f"in forward passes of Xception at 299: {ours_time / forward:.2f}")
+
+
+def test_mask_and_hints_cost_little_when_unused(benchmark) -> None:
+    """The released layout with both inputs, one all ones and one all zeros, and without them."""
+    luminance = np.zeros((1, 160, 224, 1), "float32")
+    unused = {"mask": np.ones_like(luminance), "hints": np.zeros((1, 160, 224, 3), "float32")}
+    plain, steered = (
+        build_network(NetworkConfig(mask=taken, hints=taken)) for taken in (False, True)
+    )
+    for network in (plain, steered):
+        network.compile(jit_compile=False)
+
+    def run() -> None:
+        steered.predict_on_batch({"luminance": luminance, **unused})
+
+    without = seconds(lambda: plain.predict_on_batch({"luminance": luminance}), 15)
+    benchmark.pedantic(run, rounds=5)
+    print(f"\nthe network with unused mask and hints: {seconds(run, 15) / without:.2f}× as slow")
 
 
 def test_colouring_costs_the_same_per_photo_and_memory_stays_flat(benchmark, tmp_path) -> None:
