@@ -118,7 +118,8 @@ _NOISE = 4 / 255  # how far a JPEG leaves black and white from what they were
 def mask_from_image(array: ArrayLike, size: Size) -> tuple[Mask, str]:
     """Makes a mask of an image: of its alpha where that varies, else of its luminance.
 
-    What is nearer than 4/255 to black or white counts as that: files of masks are often JPEGs.
+    Of 8 bits, what is nearer than 4/255 to black or white counts as that: files of masks are
+    often JPEGs.
 
     Args:
         array: Bool, integer or float in [0, 1], shape (H, W), (H, W, 1), or with 2 (gray, alpha),
@@ -153,8 +154,9 @@ def mask_from_image(array: ArrayLike, size: Size) -> tuple[Mask, str]:
     if channels in (2, 4) and np.ptp(planes[..., -1]) > 0:
         source, plane = "alpha", planes[..., -1]
     mask = np.clip(_resized(plane, size), 0, 1)
-    # What a JPEG made of black and white is black and white.
-    return np.where(mask < _NOISE, 0, np.where(mask > 1 - _NOISE, 1, mask)), source
+    if image.dtype == np.uint8:
+        mask = np.where(mask < _NOISE, 0, np.where(mask > 1 - _NOISE, 1, mask))
+    return mask.astype(np.float32), source
 
 
 def mask_from_shapes(

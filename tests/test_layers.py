@@ -14,16 +14,16 @@ PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
     {"color", "options", "photos", "sources"},
-    {"hints", "masks", "metrics"},
+    {"fields", "hints", "masks", "metrics", "report"},
     {"data", "regions"},
     {"conditions", "earlier", "extractors"},
     {"networks", "losses"},
     {"weights", "embeddings"},
     {"tasks"},
     {"range_test"},
-    {"training", "classical", "fields"},
+    {"training", "classical"},
     {"predict"},
-    {"benchmark", "report"},
+    {"benchmark"},
     {"evaluate", "steering", "samples"},
     {"cli", "app"},
 ]

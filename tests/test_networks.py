@@ -413,8 +413,14 @@ def test_conditions_cost_nothing_when_off(built):
     assert extra == {
         "encoder_conv1_mask/kernel": (3, 3, 1, 8),
         "encoder_conv1_hints/kernel": (3, 3, 3, 8),
+        **{
+            f"decoder_stage{i}_join_{name}/kernel": (1, 1, told, filters)
+            for i, filters in enumerate((16, 8, 8), start=1)
+            for name, told in (("mask", 1), ("hints", 24))
+        },
     }
-    assert conditioned.count_params() - plain.count_params() == 9 * (1 + 3) * 8
+    added = 9 * (1 + 3) * 8 + (1 + 24) * (16 + 8 + 8)
+    assert conditioned.count_params() - plain.count_params() == added
 
 
 @pytest.mark.parametrize(("mask", "hints"), [(True, False), (False, True)])
