@@ -93,14 +93,16 @@ class HintedField:
         reach: (N,) σ of their influence, in pixels.
         luminance: (N,) the photograph's, there.
         difference: (N, 2) hint less field, there.
+        contrast: σ of their influence, in units of L.
     """
 
-    field: ColorField
+    field: ColorField | SpreadField
     x: np.ndarray
     y: np.ndarray
     reach: np.ndarray
     luminance: np.ndarray
     difference: np.ndarray
+    contrast: float = HINT_CONTRAST
 
     def rows(self, luminance: np.ndarray, top: int, height: int) -> np.ndarray:
         """As `ColorField.rows`."""
@@ -125,7 +127,7 @@ class HintedField:
         y = np.arange(down.start, down.start + luminance.shape[0])[:, None] + (top - self.y[i])
         x = np.arange(across.start, across.start + luminance.shape[1])[None, :] - self.x[i]
         squared = (x * x + y * y).astype("float32")
-        contrast = (luminance - self.luminance[i]) / HINT_CONTRAST
+        contrast = (luminance - self.luminance[i]) / self.contrast
         influence = np.exp(-0.5 * (squared / self.reach[i] ** 2 + contrast * contrast))
         # Shepard's weights have a pole at the hint, cut off where it outweighs hundreds of others.
         return influence, influence / (squared + 1e-8)
@@ -135,11 +137,13 @@ Field = ColorField | HintedField | SpreadField
 
 
 def meet_hints(
-    field: ColorField,
+    field: ColorField | SpreadField,
     luminance: np.ndarray,
     points: Sequence[tuple[float, float]],
     ab: np.ndarray,
-    radius: np.ndarray,
+    reach: np.ndarray,
+    *,
+    contrast: float = HINT_CONTRAST,
 ) -> HintedField:
     """Moves a field so that it has given colours at given pixels.
 
@@ -148,7 +152,8 @@ def meet_hints(
         luminance: (H, W), the photograph's.
         points: (x, y) of N hints, in pixels; of two at the same pixel the later counts.
         ab: (N, 2) their colours.
-        radius: (N,) their radii in pixels.
+        reach: (N,) σ of their influence, in pixels.
+        contrast: σ of their influence, in units of L.
     """
     height = len(luminance)
     pixels = {(int(x), int(y)): i for i, (x, y) in enumerate(points)}
@@ -158,8 +163,8 @@ def meet_hints(
     for row in np.unique(y):
         on_row = y == row
         there[on_row] = field.rows(luminance[row : row + 1], int(row), height)[0, x[on_row]]
-    reach = np.maximum(HINT_REACH * radius[kept], 1.0)
-    return HintedField(field, x, y, reach, luminance[y, x], ab[kept] - there)
+    values = (luminance[y, x], ab[kept] - there, contrast)
+    return HintedField(field, x, y, np.maximum(reach[kept], 1.0), *values)
 
 
 def resize(

@@ -39,7 +39,15 @@ from scipy.ndimage import maximum_filter
 
 from colorizer import color, networks
 from colorizer.classical import levin_colorize, reinhard_parameters
-from colorizer.fields import ColorField, Field, SpreadField, guided_field, meet_hints, resize
+from colorizer.fields import (
+    HINT_REACH,
+    ColorField,
+    Field,
+    SpreadField,
+    guided_field,
+    meet_hints,
+    resize,
+)
 from colorizer.hints import (
     Hint,
     HintsLike,
@@ -60,6 +68,9 @@ STRIP_PIXELS = 1 << 20
 REFERENCE_PIXELS = 1 << 20  # about so many of a reference are measured
 METHODS = ("network", "levin")
 LEVIN_PIXELS = 1 << 20  # of what is solved at once: about 0.8 GB
+# How far a hint moves what the network answered, at working size: σ in longer sides of the
+# photograph, and in units of L.
+CARRY_REACH, CARRY_CONTRAST = 0.25, 8.0
 MASK_MARGIN = 8  # pixels at working size: the network's colours reach so far into what is gray
 
 
@@ -161,6 +172,31 @@ def _merge(
 def _average(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The mask at a smaller size, each pixel the mean of what it covers."""
     return resize(mask, shape, resample=Image.Resampling.BOX)
+
+
+def _carry_hints(
+    ab: np.ndarray,
+    luminance: np.ndarray,
+    size: tuple[int, ...],
+    points: list[tuple[float, float]],
+    hint_colours: np.ndarray,
+) -> np.ndarray:
+    """What the network made of the hints, moved towards them wherever it looks like there.
+
+    Args:
+        ab: (h, w, 2), the network's.
+        luminance: (h, w), at its size.
+        size: (H, W) of the photograph, in whose pixels the points are.
+        points: (x, y) of N hints.
+        hint_colours: (N, 2) ab.
+    """
+    down, across = (small / large for small, large in zip(luminance.shape, size, strict=True))
+    scaled = [(x * across, y * down) for x, y in points]
+    reach = np.full(len(points), CARRY_REACH * max(luminance.shape), "float32")
+    field = meet_hints(
+        SpreadField(ab), luminance, scaled, hint_colours, reach, contrast=CARRY_CONTRAST
+    )
+    return field.rows(luminance, 0, len(luminance))
 
 
 def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> Field:
@@ -332,14 +368,16 @@ class Colorizer:
         # Seen a little larger than it is: the gate cuts, the network must not fade before it.
         seen = maximum_filter(weight, 2 * MASK_MARGIN + 1)
         ab = self.predict_ab(luminance, vividness=vividness, mask=seen, hints=known)
+        points = [(x, y) for x, y, *_ in known]
+        if known:
+            ab = _carry_hints(ab, small, luminance.shape, points, hint_ab(known))
         field = guided_field(small / 100, ab)
         if reference is not None:
             field = _toward_reference(field, small, weight, reference)
         if not known:
             return field
-        radius = hint_radii(known, luminance.shape)
-        points = [(x, y) for x, y, *_ in known]
-        return meet_hints(field, luminance, points, hint_ab(known), radius)
+        reach = HINT_REACH * hint_radii(known, luminance.shape)
+        return meet_hints(field, luminance, points, hint_ab(known), reach)
 
     def _working_luminance(self, luminance: np.ndarray) -> np.ndarray:
         short, long = sorted(luminance.shape)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from colorizer.fields import ColorField, SpreadField, guided_field, meet_hints, resize
+from colorizer.fields import HINT_REACH, ColorField, SpreadField, guided_field, meet_hints, resize
 
 HEIGHT, WIDTH = 24, 30
 HINTS = st.lists(
@@ -39,7 +39,8 @@ def flat(lightness: float = 50) -> np.ndarray:
 def met(field: ColorField, luminance: np.ndarray, hints: list[tuple]) -> np.ndarray:
     """The whole photograph's ab with hints (x, y, a, b, radius)."""
     table = np.array(hints, "float32")
-    moved = meet_hints(field, luminance, [h[:2] for h in hints], table[:, 2:4], table[:, 4])
+    reach = HINT_REACH * table[:, 4]
+    moved = meet_hints(field, luminance, [h[:2] for h in hints], table[:, 2:4], reach)
     return moved.rows(luminance, 0, len(luminance))
 
 
@@ -163,6 +164,17 @@ def test_a_hint_fades_as_a_gaussian_and_ends_at_three_sigma(radius) -> None:
     assert_allclose(ab[near], expected[near], atol=1e-3)
     far = np.maximum(abs(x - 33), abs(y - 30)) > np.ceil(3 * sigma)
     assert_array_equal(ab[far], constant(10, -10).rows(luminance, 0, size[0])[far])
+
+
+def test_a_wider_contrast_carries_a_hint_further() -> None:
+    luminance = flat()
+    luminance[10, 11] += 8
+    point, colour = [(10, 10)], np.array([[60, -40]], "float32")
+    for contrast, expected in ((4, np.exp(-2)), (8, np.exp(-0.5)), (16, np.exp(-0.125))):
+        reach = np.array([1000], "float32")
+        field = meet_hints(constant(0, 0), luminance, point, colour, reach, contrast=contrast)
+        ab = field.rows(luminance, 0, HEIGHT)
+        assert_allclose(ab[10, 11], expected * colour[0], rtol=1e-4)
 
 
 def test_a_hint_fades_over_contrast_too() -> None:
