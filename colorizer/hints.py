@@ -127,7 +127,7 @@ def read_hints(path: str | Path) -> list[Hint]:
     """
     try:
         entries = json.loads(Path(path).read_text("utf-8"))
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"hints file {path} must be JSON. Received: {error}") from None
     keys = {"x", "y", "colour"}
     if isinstance(entries, list):

@@ -169,7 +169,8 @@ def _hint_options(group: Any) -> None:
         "--hints",
         type=Path,
         metavar="FILE",
-        help="hints as JSON, or an image that is transparent except where colours were painted",
+        help='JSON like [{"x": 120, "y": 80, "colour": "#c33", "radius": 6}], or an image that is '
+        "transparent except where colours were painted",
     )
     add("--reference", type=Path, metavar="FILE", help="take on the colours of this photograph")
     add(

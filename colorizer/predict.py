@@ -110,7 +110,10 @@ def _resolve_mask(mask: Any, luminance: np.ndarray) -> np.ndarray:
     if mask.shape != shape:
         raise ValueError(f"mask must have the image's shape {shape}. Received: {mask.shape}")
     if not (mask.dtype == bool or (np.issubdtype(mask.dtype, np.floating) and mask.min() >= 0)):
-        raise ValueError(f"mask must be bool or float in [0, 1]. Received: {mask.dtype}")
+        raise ValueError(
+            "mask must be bool or float in [0, 1], as mask > 127 is of a picture. "
+            f"Received: {mask.dtype}"
+        )
     if not mask.max() <= 1:
         raise ValueError(f"mask must be in [0, 1]. Received: up to {mask.max():g}")
     return mask.astype("float32")
@@ -398,7 +401,8 @@ class Colorizer:
         """Colours a photograph.
 
         Args:
-            image: (H, W), (H, W, 1) or (H, W, 3); `uint8`, `uint16`, or float in [0, 1].
+            image: (H, W), (H, W, 1) or (H, W, 3); `uint8`, `uint16`, or float in [0, 1]; or
+                the path of a photograph.
             vividness: in [0, 1]: 0 = the unbiased conditional mean (faithful, pale), 1 =
                 most vivid; None = the model's best-looking.
             strength: in [0, 1], multiplies the colours: 0 = gray, 1 = as predicted.
@@ -421,6 +425,8 @@ class Colorizer:
             ValueError: an argument out of its range, naming what came.
             PhotoError: a file that was named cannot be read.
         """
+        if isinstance(image, str | Path):
+            image = read_photo(image).pixels
         image = _check_image(image)
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must be in [0, 1]. Received: {strength}")
@@ -485,8 +491,6 @@ def colorize(image: Any, **options: Any) -> np.ndarray:
     Returns:
         (H, W, 3), dtype of the image.
     """
-    if isinstance(image, str | Path):
-        image = read_photo(image).pixels
     return _default_colorizer()(image, **options)
 
 

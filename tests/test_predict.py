@@ -758,3 +758,10 @@ def test_a_hint_is_carried_over_what_looks_alike_and_no_further() -> None:
     assert np.abs(carried[:, 30:]).max() < 1e-3  # five σ of contrast away
     untouched = predict._carry_hints(colour + ab, luminance, (80, 120), [(20, 40)], colour)
     assert_allclose(untouched, colour + ab, atol=1e-3)  # a network that obeys is left alone
+
+
+def test_a_loaded_colorizer_takes_paths_too(steered, tmp_path) -> None:
+    image = np.stack([TWO_SIDES] * 3, axis=-1)
+    write_photo(tmp_path / "photo.png", image)
+    for path in (tmp_path / "photo.png", str(tmp_path / "photo.png")):
+        assert_array_equal(steered(path), steered(image))
