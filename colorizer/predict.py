@@ -313,9 +313,23 @@ class Colorizer:
         """
         if self.method != "network":
             raise ValueError(f"predict_ab asks a network. Received: method {self.method!r}")
+        known = as_hints(hints, luminance.shape)
+        small = self._working_luminance(luminance)
+        return self._answer(small, luminance.shape, vividness=vividness, mask=mask, hints=known)
+
+    def _answer(
+        self,
+        small: np.ndarray,
+        size: tuple[int, int],
+        *,
+        vividness: float | None,
+        mask: np.ndarray | None,
+        hints: list[Hint],
+    ) -> np.ndarray:
+        """`predict_ab` of a photograph of that size, its luminance brought to working size."""
         chosen = self.vividness if vividness is None else vividness
         temperature, correction = color.vividness_to_decoding(chosen)
-        inputs = self._network_inputs(luminance, mask, as_hints(hints, luminance.shape))
+        inputs = self._network_inputs(small, size, mask, hints)
         height, width = inputs["luminance"].shape[1:3]
         padded = {n: networks.pad_to_multiple(x, self._stride) for n, x in inputs.items()}
         outputs = self.pretrained.network.predict_on_batch(padded)
@@ -330,7 +344,11 @@ class Colorizer:
         return keras.ops.convert_to_numpy(networks.crop_to_size(ab, height, width))[0]
 
     def _network_inputs(
-        self, luminance: np.ndarray, mask: np.ndarray | None, hints: list[Hint]
+        self,
+        small: np.ndarray,
+        size: tuple[int, int],
+        mask: np.ndarray | None,
+        hints: list[Hint],
     ) -> dict[str, np.ndarray]:
         """The inputs that this network takes, (1, h, w, C) at the working size."""
         if hints and "hints" not in self.takes:
@@ -338,14 +356,13 @@ class Colorizer:
                 "hints: this model takes none; choose one that was trained with --hints, or "
                 "method 'levin'"
             )
-        small = self._working_luminance(luminance)
         known: dict[str, np.ndarray] = {"luminance": small[..., None] / 50 - 1}
         if "mask" in self.takes:
             known["mask"] = np.ones_like(small)[..., None]
             if mask is not None:
                 known["mask"] = _average(mask, small.shape)[..., None]
         if "hints" in self.takes:
-            known["hints"] = rasterize_hints(hints, *small.shape, photo_size=luminance.shape)
+            known["hints"] = rasterize_hints(hints, *small.shape, photo_size=size)
         return {name: np.asarray(value, "float32")[None] for name, value in known.items()}
 
     def predict_field(
@@ -369,8 +386,8 @@ class Colorizer:
         small = self._working_luminance(luminance)
         weight = np.ones_like(small) if mask is None else _average(mask, small.shape)
         # Seen a little larger than it is: the gate cuts, the network must not fade before it.
-        seen = maximum_filter(weight, 2 * MASK_MARGIN + 1)
-        ab = self.predict_ab(luminance, vividness=vividness, mask=seen, hints=known)
+        seen = None if mask is None else maximum_filter(weight, 2 * MASK_MARGIN + 1)
+        ab = self._answer(small, luminance.shape, vividness=vividness, mask=seen, hints=known)
         points = [(x, y) for x, y, *_ in known]
         if known:
             ab = _carry_hints(ab, small, luminance.shape, points, hint_ab(known))
