@@ -7,13 +7,15 @@ filter [1] would say of the hints around it, within windows of several sizes:
 
     plain       the mean of the colours known in the window, and whether there are any;
     bilateral   the same mean, each hint weighed by how alike in luminance it is to the cell, and
-                the mean of these weights: 0 where no hint is alike, 1 where all lie with the cell
-                in the middle of one slice.
+                the mean of these weights: 0 where no hint is alike, 1 where all have the cell's
+                own luminance.
 
 What to make of that, where an object ends and a colour is to stop, is the network's to learn.
 
 The bilateral sums are those of a bilateral grid [2]: hints are splatted into slices of luminance,
-each slice is averaged over the window, and a cell reads the slices at its own luminance.
+each slice is averaged over the window, and a cell reads the slices at its own luminance. Shares of
+slices are compared by the cosine between them: a luminance is as alike to itself between two slices
+as in the middle of one.
 
 Conventions
     `luminance` (B, H, W, 1) in [-1, 1]; `mask` (B, H, W, 1); `hints` (B, H, W, 3) = a / 110,
@@ -61,8 +63,8 @@ def pool_conditions(
     if "hints" in conditions and strides:
         finest = min(strides)
         slices = _slices(luminance)
-        splat = ops.average_pool(_splatted(conditions["hints"], slices), finest, finest)
-        slices = ops.average_pool(slices, finest, finest)
+        splat = _splatted(conditions["hints"], _of_length_1(slices))
+        splat, slices = (ops.average_pool(x, finest, finest) for x in (splat, slices))
         for stride in strides:
             step = stride // finest
             cells = [ops.average_pool(x, step, step) if step > 1 else x for x in (splat, slices)]
@@ -76,20 +78,29 @@ def _slices(luminance: Tensor) -> Tensor:
     return ops.maximum(1 - ops.abs(place - ops.arange(SLICES, dtype="float32")), 0)
 
 
+def _of_length_1(slices: Tensor) -> Tensor:
+    return slices / ops.sqrt(ops.sum(ops.square(slices), axis=-1, keepdims=True))
+
+
 def _splatted(hints: Tensor, slices: Tensor) -> Tensor:
-    """Indicator, a and b of the hints, each in the slices they belong to, (B, H, W, 3 · SLICES)."""
-    known = hints[..., 2:] * slices
-    return ops.concatenate([known, hints[..., :1] * known, hints[..., 1:2] * known], axis=-1)
+    """Indicator, a and b of the hints, plain and in the slices they belong to.
+
+    Returns:
+        (B, H, W, 3 · (1 + SLICES)).
+    """
+    known = hints[..., 2:]
+    values = (known, hints[..., :1] * known, hints[..., 1:2] * known)
+    return ops.concatenate([*values, *(value * slices for value in values)], axis=-1)
 
 
 def _hint_features(splat: Tensor, slices: Tensor) -> Tensor:
     """Plain and bilateral means over each window, and what backs them, (B, h, w, 24)."""
-    features = []
+    own, features = _of_length_1(slices), []
     for window in WINDOWS:
         near = ops.average_pool(splat, window, 1, padding="same") if window > 1 else splat
-        sums = [near[..., i * SLICES : (i + 1) * SLICES] for i in range(3)]
-        present, *ab = (ops.sum(x, axis=-1, keepdims=True) for x in sums)
-        alike, *alike_ab = (ops.sum(x * slices, axis=-1, keepdims=True) for x in sums)
+        present, *ab = (near[..., i : i + 1] for i in range(3))
+        sums = [near[..., 3 + i * SLICES : 3 + (i + 1) * SLICES] for i in range(3)]
+        alike, *alike_ab = (ops.sum(x * own, axis=-1, keepdims=True) for x in sums)
         features += [GAIN * x / ops.maximum(present, _NOTHING) for x in ab]
         features += [ops.cast(present > _NOTHING, "float32")]
         features += [GAIN * x / ops.maximum(alike, _NOTHING) for x in alike_ab]

@@ -66,12 +66,29 @@ def test_of_two_hints_each_side_is_told_its_own():
         assert alike == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("difference", "alike"), [(0, 1), (0.25, 0.75), (0.5, 0.5), (1, 0)])
+@pytest.mark.parametrize(
+    ("difference", "alike"), [(0, 1), (0.25, 0.75 / 0.625**0.5), (0.5, 0.5**0.5), (1, 0)]
+)
 def test_likeness_falls_with_the_difference_of_luminance(difference, alike):
     luminance, hints = picture(8, 8, (2, 2, 0.5, 0.5))
     slice_ = 2 / (SLICES - 1)  # in network units
     luminance[:, :4], luminance[:, 4:] = -1 + slice_, -1 + (1 + difference) * slice_
     assert window(told(luminance, hints)[4], 3)[0, 1, 5] == pytest.approx(alike, abs=1e-5)
+
+
+@pytest.mark.parametrize("luminance", [-1.0, -0.93, -0.8, -0.2, 0.0, 0.31, 1.0])
+def test_a_luminance_is_alike_to_itself_wherever_it_lies(luminance):
+    plain, hints = picture(8, 8, (2, 2, 0.5, 0.5))
+    features = told(np.full_like(plain, luminance), hints)[4]
+    np.testing.assert_allclose(
+        window(features, 3)[0, 1, 3:], [0.5 * GAIN, 0.5 * GAIN, 1], rtol=1e-5
+    )
+
+
+def test_a_cell_on_an_edge_is_alike_to_both_sides():
+    luminance, hints = picture(8, 8, (2, 1, 0.5, 0.5))
+    luminance[:, :6], luminance[:, 6:] = -1, 1  # the second cell is half dark, half bright
+    assert window(told(luminance, hints)[4], 3)[0, 1, 5] == pytest.approx(0.5**0.5, rel=1e-5)
 
 
 def test_a_mask_is_averaged_and_none_of_both_is_nothing():
