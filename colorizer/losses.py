@@ -54,7 +54,12 @@ def rebalanced_cross_entropy(
 
 
 def regression_loss(
-    predicted: Tensor, ab: Tensor, mask: Tensor | None = None, *, huber_delta: float | None = None
+    predicted: Tensor,
+    ab: Tensor,
+    mask: Tensor | None = None,
+    *,
+    huber_delta: float | None = None,
+    chroma_weighting: float = 0.0,
 ) -> Tensor:
     """Mean squared error of the colours, or Huber's loss [2] with the given δ.
 
@@ -63,12 +68,18 @@ def regression_loss(
         ab: (B, H, W, 2) truth, H a multiple of h.
         mask: (B, H, W, 1) or None.
         huber_delta: where squared turns into absolute, in network units; None = squared.
+        chroma_weighting: κ; a pixel weighs 1 + κ · its true chroma in network units, so that
+            what is gray, most of the world, does not outvote what is not.
     """
-    error = ops.abs(ops.cast(predicted, "float32") - _like(ab, predicted))
+    true = _like(ab, predicted)
+    error = ops.abs(ops.cast(predicted, "float32") - true)
     loss = ops.square(error)
     if huber_delta is not None:
         loss = ops.where(error <= huber_delta, loss / 2, huber_delta * (error - huber_delta / 2))
-    return _mean_inside(ops.mean(loss, axis=-1), mask, predicted)
+    loss = ops.mean(loss, axis=-1)
+    if chroma_weighting:
+        loss = loss * (1 + chroma_weighting * ops.norm(true, axis=-1))
+    return _mean_inside(loss, mask, predicted)
 
 
 def mask_loss(ab: Tensor, mask: Tensor, *, huber_delta: float | None = None) -> Tensor:

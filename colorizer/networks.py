@@ -65,8 +65,9 @@ class NetworkConfig:
         extractor: "xception_half" (trained with the rest), "xception" or another name of
             `keras.applications` (frozen).
         extractor_weights: for a frozen extractor "imagenet" (Keras's own download), the
-            path of a `.weights.h5` file, or None for random ones. For `residual_encoder`
-            those of VGG-16, which None leaves random and trains.
+            path of a `.weights.h5` file, or None for random ones. For "xception_half" the
+            file that `pretrain` wrote, where training starts. For `residual_encoder` those
+            of VGG-16, which None leaves random and trains.
         embedding: "pooled" features, or the 1000-way "classes" before the softmax.
         embedding_size: side in pixels at which the extractor sees the photograph, squared;
             None = as it comes.
@@ -244,6 +245,27 @@ def _upsample(x: Tensor, *, name: str) -> Tensor:
 # ---------------------------------------------------------------------- feature extractors
 
 
+def _check_weights_file(weights: str | None) -> None:
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise ValueError(f"extractor_weights: no such file {weights!r}; expected a .weights.h5")
+
+
+def _xception_half(weights: str | None) -> keras.Model:
+    """Our own extractor, with the weights of a file of `pretrain` if one is named."""
+    extractor = xception(width=0.5)
+    if weights is None:
+        return extractor
+    _check_weights_file(weights)
+    try:
+        extractor.load_weights(weights)
+    except (OSError, KeyError, ValueError) as error:
+        raise ValueError(
+            f"extractor_weights: {weights!r} does not hold the weights of 'xception_half'; "
+            "expected an extractor.weights.h5 of `pretrain`"
+        ) from error
+    return extractor
+
+
 def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor], Tensor]]:
     """A frozen extractor of `keras.applications` and the preprocessing it was trained with."""
     builder_name = "Xception" if config.extractor == "xception" else config.extractor
@@ -255,8 +277,7 @@ def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor],
             f"Received: {config.extractor!r}"
         )
     weights = config.extractor_weights
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
-        raise ValueError(f"extractor_weights: no such file {weights!r}; expected a .weights.h5")
+    _check_weights_file(weights)
     top = config.embedding == "classes"
     arguments: dict[str, Any] = {"weights": weights, "include_top": top}
     if top:
@@ -288,7 +309,7 @@ def _extract(
         luminance = ops.image.resize(luminance, (size, size), antialias=True)
     image = layers.Concatenate(name="extractor_gray_rgb")([luminance] * 3)
     if config.extractor == "xception_half":
-        extractor, frozen = xception(width=0.5), {}
+        extractor, frozen = _xception_half(config.extractor_weights), {}
     else:
         extractor, preprocess = _application(config)
         image = preprocess((image + 1) * 127.5)  # Keras's preprocessing takes 0..255

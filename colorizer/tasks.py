@@ -21,6 +21,10 @@ Masks
     patterns (`TrainConfig.mask_patterns`), each painted once. Either way a share of them colours
     all (`TrainConfig.full_mask_share`), so that the network keeps its automatic mode.
 
+Old photographs
+    are not desaturated new ones: a share of the luminances is aged in training
+    (`TrainConfig.aged_share`). Their colours, the truth, stay.
+
 References
     [1] P. Isola, J.-Y. Zhu, T. Zhou, A. A. Efros. "Image-to-Image Translation with Conditional
         Adversarial Networks". CVPR 2017.
@@ -39,7 +43,18 @@ import keras
 import numpy as np
 from keras import ops
 
-from colorizer import color, data, earlier, embeddings, hints, losses, masks, networks, weights
+from colorizer import (
+    aging,
+    color,
+    data,
+    earlier,
+    embeddings,
+    hints,
+    losses,
+    masks,
+    networks,
+    weights,
+)
 from colorizer.color import AB_SCALE
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -48,6 +63,7 @@ Tensor = Any
 
 PRIOR_PHOTOS = 2000  # enough for the histogram of 313 bins to settle
 ADVERSARIAL_NETWORK = "unet_gan"
+REGRESSION_VIVIDNESS = 0.5  # the colours that users see by default
 ADVERSARIAL_BETA = 0.5  # Adam's β1 where two players chase each other [1, section 3.3]
 AUTO = "auto"
 
@@ -68,7 +84,14 @@ class TrainConfig:
         clip_norm: of the gradient of all weights together.
         precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
         rebalancing: λ of the class weights.
+        regression_weight: of a distribution head: λ of a regression loss beside its
+            classification, on the colours as decoded at `REGRESSION_VIVIDNESS`.
         huber_delta: of regression losses in network units; None = squared.
+        chroma_weighting: κ of regression losses (`losses.regression_loss`).
+        aged_share: of photographs whose luminance is aged, from 0 to 1 (`colorizer.aging`).
+        freeze_extractor: leaves a trained extractor as it starts, with its statistics.
+        ema_momentum: of an exponential moving average of the weights, which the model of the
+            run then holds; None = the weights as trained.
         mask_weight: of the loss outside the mask.
         mask_patterns: bank of patterns, named as for `masks.make_mask`, that each example draws
             its mask from; empty = the random mixture of `masks.sample_masks`.
@@ -93,7 +116,12 @@ class TrainConfig:
     clip_norm: float = 5.0
     precision: str = "auto"
     rebalancing: float = color.REBALANCING
+    regression_weight: float = 0.0
     huber_delta: float | None = None
+    chroma_weighting: float = 0.0
+    aged_share: float = 0.0
+    freeze_extractor: bool = False
+    ema_momentum: float | None = None
     mask_weight: float = 1.0
     mask_patterns: tuple[str, ...] = ()
     full_mask_share: float = 0.5
@@ -108,11 +136,14 @@ class TrainConfig:
             raise ValueError(
                 f"learning_rate must be a positive number or 'auto'. Received: {rate!r}"
             )
-        if not 0 <= self.full_mask_share <= 1:
+        for name in ("full_mask_share", "aged_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1. Received: {getattr(self, name)}")
+        if self.ema_momentum is not None and not 0 < self.ema_momentum < 1:
             raise ValueError(
-                f"full_mask_share must be from 0 to 1. Received: {self.full_mask_share}"
+                f"ema_momentum must be between 0 and 1, or None. Received: {self.ema_momentum}"
             )
-        for name in ("mask_weight", "pixel_weight"):
+        for name in ("mask_weight", "pixel_weight", "regression_weight", "chroma_weighting"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
         if self.huber_delta is not None and not 0 < self.huber_delta < math.inf:
@@ -168,8 +199,10 @@ class ColorizationTask(keras.Model):
         """
         inputs = inputs if isinstance(inputs, dict) else {"image": inputs}
         lab = color.rgb_to_lab(inputs["image"])
-        ab = lab[..., 1:] / AB_SCALE
-        known = {"luminance": lab[..., :1] / 50 - 1, **inputs}
+        ab, luminance = lab[..., 1:] / AB_SCALE, lab[..., :1] / 50 - 1
+        if training and self.config.aged_share:
+            luminance = aging.age(luminance, self.random, share=self.config.aged_share)
+        known = {"luminance": luminance, **inputs}
         wanted = self.network.input
         if "mask" in wanted:
             known["mask"] = self._sample_masks(*ops.shape(ab)[:3])
@@ -226,11 +259,28 @@ class ColorizationTask(keras.Model):
         mask, ab = y_pred.get("mask"), y_pred["true_ab"]
         if "rgb" in y_pred:
             return losses.rgb_loss(y_pred["rgb"], y_pred["true_rgb"])
-        if "ab_logits" in y_pred:
-            return losses.rebalanced_cross_entropy(
-                y_pred["ab_logits"], ab, ops.convert_to_tensor(self.class_weights), mask
+        if "ab_logits" not in y_pred:
+            return self._regression_loss(y_pred["ab"], y_pred)
+        loss = losses.rebalanced_cross_entropy(
+            y_pred["ab_logits"], ab, ops.convert_to_tensor(self.class_weights), mask
+        )
+        if self.config.regression_weight:
+            temperature, correction = color.vividness_to_decoding(REGRESSION_VIVIDNESS)
+            decoded = networks.predicted_ab(
+                y_pred, self.class_weights, temperature=temperature, correction=correction
             )
-        return losses.regression_loss(y_pred["ab"], ab, mask, huber_delta=self.config.huber_delta)
+            regression = self._regression_loss(decoded / AB_SCALE, y_pred)
+            loss = loss + self.config.regression_weight * regression
+        return loss
+
+    def _regression_loss(self, predicted: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
+        return losses.regression_loss(
+            predicted,
+            y_pred["true_ab"],
+            y_pred.get("mask"),
+            huber_delta=self.config.huber_delta,
+            chroma_weighting=self.config.chroma_weighting,
+        )
 
 
 @keras.saving.register_keras_serializable("colorizer")
@@ -298,7 +348,12 @@ class AdversarialTask(ColorizationTask):
         return {
             "adversarial": losses.realness_loss(judged["real_logits"], real=True),
             "discriminator": (exposed + believed) / 2,
-            "pixel": losses.regression_loss(predicted, true, huber_delta=delta),
+            "pixel": losses.regression_loss(
+                predicted,
+                true,
+                huber_delta=delta,
+                chroma_weighting=self.config.chroma_weighting,
+            ),
             "outside": losses.mask_loss(predicted, mask, huber_delta=delta),
         }
 
@@ -413,9 +468,23 @@ def build_optimizer(
         weight_decay=config.weight_decay,
         beta_1=ADVERSARIAL_BETA if adversarial else 0.9,
         global_clipnorm=config.clip_norm,
+        use_ema=config.ema_momentum is not None,
+        ema_momentum=config.ema_momentum or 0.0,
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+@contextlib.contextmanager
+def averaged_weights(task: keras.Model) -> Iterator[None]:
+    """Inside, the task has the moving averages of its weights, if its optimizer keeps any."""
+    trained = [ops.convert_to_numpy(variable) for variable in task.trainable_variables]
+    task.optimizer.finalize_variable_values(task.trainable_variables)
+    try:
+        yield
+    finally:
+        for variable, value in zip(task.trainable_variables, trained, strict=True):
+            variable.assign(value)
 
 
 def copy_matching_weights(source: keras.Model, target: keras.Model) -> int:
@@ -425,6 +494,14 @@ def copy_matching_weights(source: keras.Model, target: keras.Model) -> int:
     for variable in matching:
         variable.assign(known[variable.path])
     return len(matching)
+
+
+def _freeze_extractor(network: keras.Model) -> None:
+    """Its weights and its statistics: a frozen batch normalisation normalises as in inference."""
+    names = [layer.name for layer in network.layers]
+    if "extractor" not in names:
+        raise ValueError(f"freeze_extractor: network {network.name!r} has no extractor")
+    network.get_layer("extractor").trainable = False
 
 
 def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
@@ -445,6 +522,8 @@ def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
     network = networks.build_network(config.network, embedding_input=config.embeddings is not None)
     if config.init_from is not None:
         copy_matching_weights(weights.load_pretrained(config.init_from).network, network)
+    if config.freeze_extractor:
+        _freeze_extractor(network)
     class_weights = color.rebalancing_weights(prior, rebalancing=config.rebalancing)
     if config.network.network == ADVERSARIAL_NETWORK:
         discriminator = earlier.unet_discriminator(width=config.network.width)

@@ -32,11 +32,13 @@ from PIL import Image
 
 from colorizer import color, data, networks, weights
 from colorizer.data import DataConfig
+from colorizer.networks import NetworkConfig
 from colorizer.range_test import find_learning_rate
 from colorizer.tasks import (
     AUTO,
     ColorizationTask,
     TrainConfig,
+    averaged_weights,
     build_optimizer,
     build_task,
     copy_matching_weights,
@@ -86,12 +88,14 @@ class RunFolder(keras.callbacks.Callback):
         self.skipped = skipped
         self.photographs = inputs["image"]
         self.whole = networks.build_network(config.network) if config.embeddings else None
+        self.lineage = _lineage(config)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """`epoch` counts from 0; the files count complete epochs."""
         done = epoch + 1
-        self._draw_grid(done, logs if logs is not None else {})
-        self._write_model(done)
+        with averaged_weights(self.model):
+            self._draw_grid(done, logs if logs is not None else {})
+            self._write_model(done)
         self._write_checkpoint(done)
 
     def _write_checkpoint(self, done: int) -> None:
@@ -112,13 +116,13 @@ class RunFolder(keras.callbacks.Callback):
             network = self.whole
         model = weights.Pretrained(
             network=network,
-            config=self.run.network,
+            config=_without_path(self.run.network),
             prior=self.prior,
             rebalancing=self.run.rebalancing,
             details={
                 # The scale at which it saw photographs, whole before they were cropped.
                 "working_size": round(self.run.data.image_size * data.LOAD_MARGIN),
-                "training": _published(self.run) | {"epochs_done": done},
+                "training": [*self.lineage, _published(self.run) | {"epochs_done": done}],
             },
         )
         weights.save_pretrained(model, self.folder / "model.json")
@@ -154,15 +158,44 @@ class RunFolder(keras.callbacks.Callback):
         Image.fromarray(np.concatenate(columns, axis=1)).save(folder / f"epoch-{done:04d}.png")
 
 
+def _lineage(config: TrainConfig) -> list[dict[str, Any]]:
+    """The runs whose weights this one starts from, oldest first, as their models tell them."""
+    if config.init_from is not None:
+        return list(weights.load_pretrained(config.init_from).details.get("training", []))
+    network = config.network
+    if network.extractor != "xception_half" or network.extractor_weights is None:
+        return []
+    described = Path(network.extractor_weights).with_name("config.json")
+    if not described.is_file():
+        return []
+    return [_without_paths(json.loads(described.read_text("utf-8")))]
+
+
 def _published(config: TrainConfig) -> dict[str, Any]:
     """The settings as the model's description tells them: no paths of this machine."""
     settings = dataclasses.asdict(config)
     del settings["network"]  # described on its own
-    settings["data"]["sources"] = [Path(source).name for source in config.data.sources]
-    for name in ("init_from", "embeddings"):
-        if settings[name] is not None:
-            settings[name] = Path(settings[name]).name
-    return settings
+    return _without_paths(settings)
+
+
+def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run with the names of what they name alone: no folders of this machine."""
+    sources = [Path(source).name for source in settings["data"]["sources"]]
+    told = {**settings, "data": {**settings["data"], "sources": sources}}
+    for name in ("init_from", "embeddings", "teacher_cache"):
+        if told.get(name) is not None:
+            told[name] = Path(told[name]).name
+    if told.get("teacher"):
+        told["teacher"] = told["teacher"].partition(":")[0]
+    return told
+
+
+def _without_path(config: NetworkConfig) -> NetworkConfig:
+    """The network's config with the name alone of its extractor's file, if it has one."""
+    file = config.extractor_weights
+    if file is None:
+        return config
+    return dataclasses.replace(config, extractor_weights=Path(file).name)
 
 
 def _psnr(true: np.ndarray, predicted: np.ndarray) -> float:

@@ -128,7 +128,7 @@ def test_the_model_that_is_left_is_whole(config, tmp_path, monkeypatch):
     expected = trained({"luminance": luminance, "embedding": embedded}, training=False)["ab"]
     found = model.network({"luminance": luminance}, training=False)["ab"]
     np.testing.assert_allclose(found, expected, atol=2e-3)  # weights are kept in float16
-    assert model.details["training"]["embeddings"] == "cache"
+    assert model.details["training"][-1]["embeddings"] == "cache"
 
 
 @pytest.mark.parametrize(

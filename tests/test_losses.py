@@ -292,3 +292,11 @@ def test_rgb_of_sizes_that_are_no_multiples_is_refused(size):
 def test_realness_by_hand(logits, real, expected):
     found = losses.realness_loss(np.array(logits, "float32"), real=real)
     assert float(found) == pytest.approx(expected, rel=1e-6)
+
+
+def test_chroma_weighting_makes_vivid_pixels_count_more():
+    truth = np.zeros((1, 1, 2, 2), "float32")
+    truth[0, 0, 1] = [0.3, 0.4]  # of chroma 0.5; the other pixel is gray
+    predicted = truth + np.array([[[[0.1, 0.1], [0.2, 0.2]]]], "float32")
+    loss = losses.regression_loss(predicted, truth, chroma_weighting=4.0)
+    assert float(loss) == pytest.approx((0.01 * 1 + 0.04 * (1 + 4 * 0.5)) / 2, rel=1e-5)

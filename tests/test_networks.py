@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from colorizer import networks
 from colorizer.color import AB_BINS, lab_to_rgb
+from colorizer.extractors import xception
 from colorizer.networks import KOALARIZATION, TINY, NetworkConfig, build_network
 
 # The published layout with few filters and a smaller extractor of the same kind of answer.
@@ -635,3 +636,24 @@ def test_a_failed_download_is_told_in_one_error(monkeypatch):
     config = dataclasses.replace(KOALARIZATION, extractor_weights="imagenet")
     with pytest.raises(ValueError, match=r"weights 'imagenet' of extractor 'xception'.*URL fetch"):
         build_network(config)
+
+
+def test_xception_half_starts_from_the_weights_of_a_file(tmp_path):
+    stored = xception(width=0.5)
+    stored.save_weights(tmp_path / "extractor.weights.h5")
+    config = dataclasses.replace(TINY, extractor_weights=str(tmp_path / "extractor.weights.h5"))
+    extractor = build_network(config).get_layer("extractor")
+    known = {v.path: np.array(v) for v in stored.variables}
+    assert len(known) == len(stored.variables)
+    assert {v.path for v in extractor.variables} == set(known)
+    for variable in extractor.variables:
+        np.testing.assert_array_equal(np.array(variable), known[variable.path])
+
+
+@pytest.mark.parametrize(("content", "told"), [(None, "no such file"), (b"x", "does not hold")])
+def test_a_file_without_weights_of_xception_half_is_refused(tmp_path, content, told):
+    path = tmp_path / "extractor.weights.h5"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=f"extractor_weights: .*{told}"):
+        build_network(dataclasses.replace(TINY, extractor_weights=str(path)))

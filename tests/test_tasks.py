@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from colorizer import masks, networks, tasks, training
+from colorizer import color, masks, networks, tasks, training
 from colorizer.color import AB_BINS, rgb_to_lab
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -63,6 +63,11 @@ def test_training_offers_what_it_always_did():
         ({"mask_patterns": ("half", "zebra:3")}, "mask_patterns.*zebra:3"),
         ({"full_mask_share": 1.5}, "full_mask_share.*1.5"),
         ({"pixel_weight": -1.0}, "pixel_weight.*-1"),
+        ({"regression_weight": math.inf}, "regression_weight must be 0 or more.*inf"),
+        ({"chroma_weighting": -0.5}, "chroma_weighting.*-0.5"),
+        ({"aged_share": -0.1}, "aged_share must be from 0 to 1.*-0.1"),
+        ({"ema_momentum": 1.0}, "ema_momentum must be between 0 and 1.*1.0"),
+        ({"ema_momentum": 0.0}, "ema_momentum"),
         ({"mask_weight": math.nan}, "mask_weight must be 0 or more.*nan"),
         ({"huber_delta": 0.0}, "huber_delta must be a positive number or None.*0.0"),
         ({"huber_delta": -0.1}, "huber_delta"),
@@ -276,3 +281,72 @@ def test_two_players_have_less_momentum(preset, beta):
 def test_the_schedule_by_hand(step, expected):
     schedule = tasks.warmup_cosine(settings(learning_rate=2e-3, warmup=0.1), 100)
     assert float(schedule(step)) == pytest.approx(expected, abs=1e-9)
+
+
+# -------------------------------------------------------------- what a task does beside the loss
+
+
+def small_task(**changes):
+    config = settings(network=networks.TINY, **changes)
+    task = tasks.build_task(config, UNIFORM)
+    task.compile(optimizer=tasks.build_optimizer(config, 1e-2), jit_compile=False)
+    return task
+
+
+def test_the_regression_is_of_the_colours_that_users_see(photographs):
+    plain, both = small_task(), small_task(regression_weight=3.0, chroma_weighting=2.0)
+    outputs = plain(photographs, training=False)
+    decoded = color.annealed_mean(
+        outputs["ab_logits"], plain.class_weights, temperature=0.38**0.5, correction=0.5
+    )
+    true = ops.average_pool(outputs["true_ab"], 4, 4)
+    weights = 1 + 2 * np.linalg.norm(true, axis=-1)
+    expected = np.mean(np.mean((np.array(decoded) / 110 - true) ** 2, axis=-1) * weights)
+    difference = both.compute_loss(y_pred=outputs) - plain.compute_loss(y_pred=outputs)
+    assert float(difference) == pytest.approx(3 * expected, rel=1e-4)
+
+
+def test_a_frozen_extractor_keeps_weights_and_statistics(photographs):
+    task = small_task(freeze_extractor=True)
+    task(photographs, training=False)
+    extractor = task.network.get_layer("extractor")
+    before = [np.array(v) for v in extractor.variables]
+    rest = [np.array(v) for v in task.trainable_variables]
+    task.fit(photographs, epochs=1, batch_size=BATCH, verbose=0)
+    assert all((np.array(v) == b).all() for v, b in zip(extractor.variables, before, strict=True))
+    assert any(
+        (np.array(v) != b).any() for v, b in zip(task.trainable_variables, rest, strict=True)
+    )
+
+
+def test_a_network_without_an_extractor_cannot_freeze_it():
+    config = settings(network=networks.PRESETS["rgb_baseline"], freeze_extractor=True)
+    with pytest.raises(ValueError, match="freeze_extractor: network 'rgb_baseline' has no"):
+        tasks.build_task(config, UNIFORM)
+
+
+def test_averaged_weights_are_there_inside_and_gone_outside(photographs):
+    task = small_task(ema_momentum=0.75)
+    task(photographs, training=False)
+    task.optimizer.build(task.trainable_variables)
+    seen = []
+    record = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda *_, **__: seen.append(np.array(task.trainable_variables[0]))
+    )
+    task.fit(photographs, epochs=3, batch_size=BATCH, verbose=0, callbacks=[record])
+    expected = seen[0]
+    for value in seen[1:]:
+        expected = 0.75 * expected + 0.25 * value
+    before = values(task)
+    with tasks.averaged_weights(task):
+        np.testing.assert_allclose(np.array(task.trainable_variables[0]), expected, rtol=1e-4)
+    assert all((a == b).all() for a, b in zip(before, values(task), strict=True))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_old_photographs_are_for_training_alone_and_keep_their_colours(photographs, training):
+    task, plain = small_task(aged_share=1.0), small_task()
+    aged, new = (t(photographs, training=training) for t in (task, plain))
+    np.testing.assert_array_equal(aged["true_ab"], new["true_ab"])
+    changed = np.abs(np.array(aged["luminance"]) - np.array(new["luminance"])).max()
+    assert (changed > 0.05) == training

@@ -136,6 +136,55 @@ def test_an_interrupted_run_goes_on_exactly(finished, photographs, tmp_path, mon
     assert names[0] == names[1]  # which say what the weights are, to the bit
 
 
+def test_an_interrupted_run_of_averages_goes_on_exactly(photographs, tmp_path, monkeypatch) -> None:
+    averaged = config(photographs, ema_momentum=0.9)
+    train(averaged, tmp_path / "whole")
+    interrupt(averaged, tmp_path / "run", monkeypatch)
+    train(averaged, tmp_path / "run", resume=True)
+    names = [next((tmp_path / n).glob("model-*.h5")).name for n in ("run", "whole")]
+    assert names[0] == names[1]
+    assert log(tmp_path / "run") == log(tmp_path / "whole")
+
+
+def test_the_model_of_a_run_with_averages_holds_them(finished, photographs, tmp_path) -> None:
+    averaged = weights.load_pretrained(
+        train(config(photographs, ema_momentum=0.999), tmp_path / "run")
+    )
+    last = weights.load_pretrained(finished)
+    start = networks.build_network(TINY)
+    keras.utils.set_random_seed(0)
+    start = networks.build_network(TINY)
+
+    def distance(model: keras.Model) -> float:
+        pairs = zip(model.trainable_variables, start.trainable_variables, strict=True)
+        return float(sum(np.abs(np.array(a) - np.array(b)).sum() for a, b in pairs))
+
+    assert distance(averaged.network) < 0.7 * distance(last.network)
+
+
+def test_a_model_tells_its_lineage(finished, photographs, tmp_path) -> None:
+    second = config(photographs, init_from=str(finished), learning_rate=5e-4)
+    train(second, tmp_path / "second")
+    first, last = weights.load_pretrained(tmp_path / "second").details["training"]
+    assert first == weights.load_pretrained(finished).details["training"][0]
+    assert (first["learning_rate"], last["learning_rate"]) == (1e-3, 5e-4)
+    assert last["init_from"] == finished.name
+
+
+def test_a_model_tells_where_its_extractor_is_from(photographs, tmp_path) -> None:
+    settings = {"data": {"sources": ["/a/flowers@3"]}, "teacher": "Net:/b/c.h5", "epochs": 7}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    network = dataclasses.replace(TINY, extractor_weights=str(tmp_path / "extractor.weights.h5"))
+    begun = dataclasses.replace(config(photographs), network=network, epochs=1)
+    trained = weights.load_pretrained(train(begun, tmp_path / "run"))
+    assert trained.details["training"][0] == {
+        "data": {"sources": ["flowers@3"]},
+        "teacher": "Net",
+        "epochs": 7,
+    }
+    assert trained.config.extractor_weights == "extractor.weights.h5"
+
+
 def test_it_learns(photographs, tmp_path) -> None:
     settings = dataclasses.replace(
         config(photographs, learning_rate=3e-3), epochs=1, steps_per_epoch=120
@@ -329,7 +378,7 @@ def test_the_learning_rate_is_found_once(photographs, tmp_path, monkeypatch) -> 
     assert stored["learning_rate"] == stored["tenth_of_minimum"] == pytest.approx(0.01)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["learning_rate"] == "auto"
     details = weights.load_pretrained(tmp_path / "run").details
-    assert details["training"]["learning_rate"] == stored["learning_rate"]
+    assert details["training"][-1]["learning_rate"] == stored["learning_rate"]
 
     train(config(photographs, learning_rate=stored["learning_rate"]), tmp_path / "told")
     assert log(tmp_path / "run") == log(tmp_path / "told")
