@@ -7,14 +7,15 @@ embeddings that were computed beforehand (`networks.build_network(embedding_inpu
 What is embedded
     The whole photograph, as Deep Koalarization has it [1], not the crop that is trained on:
     decoded by `data.decode_photo` at a short side of `config.embedding_size`, squared to that
-    size, its luminance as L / 50 - 1. A file that cannot be decoded gets a row of NaN; no one
-    sees it, for the pipeline of `data` decodes with the same function and leaves the file out.
+    size, its luminance as L / 50 - 1; `embed_with` feeds any other extractor what it needs, such
+    as the colours. A file that cannot be decoded gets a row of NaN; no one sees it, for the
+    pipeline of `data` decodes with the same function and leaves the file out.
 
 The cache
-    `CACHE/EXTRACTOR-KIND-SIZE-HASH/shard-*.h5`, where HASH is that of the extractor's weights as
-    they were loaded, and of what else changes its answers: another file of weights, a newer
-    download or another dtype policy has a folder of its own. Extractors with random weights
-    never meet the embeddings of another.
+    `CACHE/NAME-HASH/shard-*.h5`, where NAME is EXTRACTOR-KIND-SIZE and HASH is that of the
+    extractor's weights as they were loaded, and of what else changes its answers: another file
+    of weights, a newer download or another dtype policy has a folder of its own. Extractors with
+    random weights never meet the embeddings of another.
     A shard holds `sha256` (n, 32) `uint8`, of the content of each file, and `embedding` (n, D)
     float32, both with checksums. So renamed, moved and repeated photographs are found again,
     and changed ones are not.
@@ -28,12 +29,13 @@ References
         Colorization using CNNs and Inception-ResNet-v2". arXiv:1712.03400, 2017, section 2.2.
 """
 
+import functools
 import hashlib
 import os
 import uuid
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -46,6 +48,8 @@ from PIL import Image
 from colorizer.color import rgb_to_luminance
 from colorizer.data import decode_photo
 from colorizer.networks import NetworkConfig, embedding_extractor
+
+Prepare = Callable[[np.ndarray], Any]  # `uint8` (B, S, S, 3) → an extractor's input
 
 FORMAT = 1  # raised whenever the same photograph would be embedded otherwise
 SHARD = 512  # photographs: half a minute of Xception on two cores, a file of 2 to 4 MB
@@ -71,7 +75,42 @@ def embed_files(
     extractor, size = embedding_extractor(config), config.embedding_size
     if size is None:
         raise ValueError("embedding_size must be set to compute embeddings beforehand")
-    folder = Path(cache) / _folder_name(extractor, config)
+    return embed_with(
+        extractor,
+        files,
+        name=f"{config.extractor}-{config.embedding}-{size}",
+        size=size,
+        prepare=lambda rgb: rgb_to_luminance(rgb) / 50 - 1,
+        cache=cache,
+        batch_size=batch_size,
+    )
+
+
+def embed_with(
+    extractor: keras.Model,
+    files: Sequence[Path],
+    *,
+    name: str,
+    size: int,
+    prepare: Prepare,
+    cache: Path,
+    batch_size: int = 16,
+) -> np.ndarray:
+    """The embeddings of photographs by any extractor, from the cache where they are there.
+
+    Args:
+        extractor: what `prepare` returns → (B, D).
+        files: photographs; one that is named several times is computed once.
+        name: of extractor, preparation and size in the cache, unlike that of any other.
+        size: side that photographs are squared to, in pixels.
+        prepare: `uint8` sRGB (B, size, size, 3) → the extractor's input.
+        cache: the folder of the cache, made if need be; it may be shared by several extractors.
+        batch_size: photographs per step of the extractor.
+
+    Returns:
+        (N, D) float32 in the order of `files`; rows of NaN for files that cannot be decoded.
+    """
+    folder = Path(cache) / _folder_name(name, extractor)
     folder.mkdir(parents=True, exist_ok=True)
     rows = _rows_by_content(files)
     result = np.full((len(files), extractor.output_shape[-1]), np.nan, "float32")
@@ -79,17 +118,17 @@ def embed_files(
     for digest, embedding in _stored(folder, result.shape[1]):
         if missing.pop(digest, None):
             result[rows[digest]] = embedding
-    for digest, embedding in _computed(extractor, missing, size, folder, batch_size):
+    step = functools.partial(_embedded, extractor, prepare, batch_size=batch_size)
+    for digest, embedding in _computed(step, missing, size, folder, batch_size):
         result[rows[digest]] = embedding
     return result
 
 
-def _folder_name(extractor: keras.Model, config: NetworkConfig) -> str:
+def _folder_name(name: str, extractor: keras.Model) -> str:
     policy = keras.config.dtype_policy().name
     digest = hashlib.sha256(f"{FORMAT} {policy}".encode())
     for variable in extractor.variables:
         digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
-    name = f"{config.extractor}-{config.embedding}-{config.embedding_size}"
     return f"{name}-{digest.hexdigest()[:16]}"
 
 
@@ -145,7 +184,11 @@ def _write_shard(folder: Path, shard: dict[bytes, np.ndarray]) -> None:
 
 
 def _computed(
-    extractor: keras.Model, missing: dict[bytes, Path], size: int, folder: Path, batch_size: int
+    step: Callable[..., dict[bytes, np.ndarray]],
+    missing: dict[bytes, Path],
+    size: int,
+    folder: Path,
+    batch_size: int,
 ) -> Iterator[tuple[bytes, np.ndarray]]:
     """The (digest, embedding) of each missing photograph, written to shards on the way."""
     shard: dict[bytes, np.ndarray] = {}
@@ -153,7 +196,7 @@ def _computed(
         try:
             for items in _batches(list(missing.items()), batch_size):
                 photographs = pool.map(lambda item: _squared(item[1], size), items)
-                found = _embedded(extractor, zip(items, photographs, strict=True), batch_size)
+                found = step(zip(items, photographs, strict=True))
                 yield from found.items()
                 shard |= found
                 bar.advance(bar.task_ids[0], len(items))
@@ -181,7 +224,9 @@ def _squared(path: Path, size: int) -> np.ndarray | None:
 
 def _embedded(
     extractor: keras.Model,
+    prepare: Prepare,
     photographs: Iterable[tuple[tuple[bytes, Path], np.ndarray | None]],
+    *,
     batch_size: int,
 ) -> dict[bytes, np.ndarray]:
     """One step of the extractor, always on `batch_size` photographs: one shape, one trace."""
@@ -190,8 +235,7 @@ def _embedded(
         return {}
     batch = np.stack(list(readable.values()))
     batch = np.pad(batch, ((0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)))
-    luminance = rgb_to_luminance(batch) / 50 - 1
-    embeddings = np.asarray(extractor.predict_on_batch(luminance), "float32")
+    embeddings = np.asarray(extractor.predict_on_batch(prepare(batch)), "float32")
     return dict(zip(readable, embeddings[: len(readable)], strict=True))
 
 
