@@ -3,17 +3,20 @@
 Each sample becomes `NAME_colorized.png` and `NAME_triptych.png` (the original, its luminance, which
 is all that the network sees, and the result); one becomes `NAME_steered.png`, coloured in the ways
 there are to steer: automatic, within a pattern, an object under a click, with hints, and with the
-colours of another photograph.
+colours of another photograph. `old_photographs.png` has what is or looks old: true gray samples, and
+modern ones that were aged (`colorizer.aging`), each above its colours.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from skimage import data
 
+from colorizer.aging import age
 from colorizer.color import luminance_to_gray, rgb_to_luminance
 from colorizer.photos import write_photo
 from colorizer.predict import Colorizer
@@ -39,6 +42,10 @@ HINTS = (
     (440, 235, "#b5b3b0"),
 )
 REFERENCE = "rocket"
+TRUE_GRAY = ("camera", "moon", "coins", "page")
+AGED = {"astronaut": 4, "chelsea": 12, "coffee": 8, "rocket": 3}
+"""Modern sample → the seed of what years do to it."""
+OLD_SIDE = 256  # pixels: to which a scan is reduced, about what the network sees
 
 _CAPTION, _FONT = 26, 16  # pixels
 
@@ -68,6 +75,30 @@ def draw_samples(colorize: Colorizer, folder: Path) -> Iterator[list[Path]]:
         for target, picture in zip(targets, pictures.values(), strict=True):
             write_photo(target, picture, overwrite=True)
         yield targets
+
+
+def draw_old_photographs(colorize: Colorizer, folder: Path) -> Iterator[list[Path]]:
+    """Writes `old_photographs.png` into a folder, gray above, coloured below, and yields it."""
+    old = [_square(getattr(data, name)()) for name in TRUE_GRAY]
+    old += [_aged(_square(getattr(data, name)()), seed) for name, seed in AGED.items()]
+    columns = [np.concatenate([np.stack([gray] * 3, axis=-1), colorize(gray)]) for gray in old]
+    target = folder / "old_photographs.png"
+    write_photo(target, np.concatenate(columns, axis=1), overwrite=True)
+    yield [target]
+
+
+def _square(photograph: np.ndarray) -> np.ndarray:
+    """The middle of a photograph at a fixed size, `uint8`."""
+    size = (OLD_SIDE, OLD_SIDE)
+    return np.asarray(ImageOps.fit(Image.fromarray(photograph), size, Image.Resampling.LANCZOS))
+
+
+def _aged(rgb: np.ndarray, seed: int) -> np.ndarray:
+    """An old gray photograph (H, W) `uint8` of a modern one."""
+    luminance = np.asarray(rgb_to_luminance(rgb[None]), "float32") / 50 - 1
+    old = age(luminance, keras.random.SeedGenerator(seed))
+    gray = np.asarray(luminance_to_gray((np.asarray(old)[0] + 1) * 50))
+    return np.rint(gray[..., 0] * 255).astype("uint8")
 
 
 def _gray(rgb: np.ndarray) -> np.ndarray:

@@ -114,3 +114,25 @@ def test_all_samples_are_there() -> None:
         assert getattr(data, name)().dtype == np.uint8
     assert data.camera().ndim == 2
     assert samples.steered_ways()[f"reference: {samples.REFERENCE}"]["reference"].ndim == 3
+
+
+def test_old_photographs_stand_above_their_colours(tmp_path) -> None:
+    painter = Painter()
+    [[path]] = samples.draw_old_photographs(painter, tmp_path)
+    sheet = read_photo(path).pixels
+    side, count = samples.OLD_SIDE, len(samples.TRUE_GRAY) + len(samples.AGED)
+    assert sheet.shape == (2 * side, count * side, 3)
+    assert painter.asked == [((side, side), {})] * count
+    above, below = sheet[:side], sheet[side:]
+    assert (above == above[..., :1]).all()
+    assert (below == TINT).all()
+    coins = above[:, 2 * side : 3 * side, 0]
+    assert_array_equal(coins, samples._square(data.coins()))
+
+
+@pytest.mark.parametrize(("name", "seed"), samples.AGED.items())
+def test_aged_samples_are_aged_and_still_themselves(name, seed) -> None:
+    new = samples._square(getattr(data, name)())
+    gray, old = samples._gray(new)[..., 0].astype(float), samples._aged(new, seed).astype(float)
+    assert np.abs(gray - old).mean() > 5
+    assert np.corrcoef(gray.ravel(), old.ravel())[0, 1] > 0.7

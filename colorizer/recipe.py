@@ -1,0 +1,114 @@
+"""Recipes: runs that make one model together, each from the weights of the one before.
+
+A recipe is a folder of configs, `1-….json`, `2-….json`, …, in the order of their names. Each holds the
+settings of one run (`recognition.PretrainConfig` if it has the entry `teacher`, else
+`tasks.TrainConfig`), but names neither where photographs lie nor what it starts from:
+
+    sources     are names, with an optional count, of folders within the one folder that is given
+                (`flowers17@6`), or of data sets that can be downloaded;
+    the start   is the run before: its extractor if that was a pretraining, else all its weights.
+
+`run_recipe` makes a folder for each run, named as its config. Called again after an interruption, it passes
+over runs that are complete and goes on, exactly, with the one that is not.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from colorizer.data import DataConfig
+from colorizer.pretraining import PretrainConfig, pretrain
+from colorizer.tasks import TrainConfig
+from colorizer.training import train
+
+Config = PretrainConfig | TrainConfig
+
+
+def read_recipe(folder: str | Path) -> dict[str, Config]:
+    """The configs of a recipe by name, in order.
+
+    Raises:
+        ValueError: no such folder, no configs in it, or one that is none.
+    """
+    paths = sorted(Path(folder).glob("*.json"))
+    if not paths:
+        raise ValueError(f"{folder}: no recipe; expected a folder of configs like 1-pretrain.json")
+    stages: dict[str, Config] = {}
+    for path in paths:
+        try:
+            described = json.loads(path.read_text("utf-8"))
+            kind = PretrainConfig if "teacher" in described else TrainConfig
+            stages[path.stem] = kind.from_dict(described)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(f"{path}: not the settings of a run: {error}") from error
+    return stages
+
+
+def run_recipe(
+    recipe: str | Path,
+    photos: str | Path,
+    folder: str | Path,
+    *,
+    teacher: str | None = None,
+    shrunk: Callable[[Any], Any] = lambda config: config,
+) -> Path:
+    """Makes a model by a recipe, or goes on making it.
+
+    Args:
+        recipe: folder of configs.
+        photos: folder in which the recipe's sources lie.
+        folder: of the runs; each has its own within.
+        teacher: in place of the pretraining's: the same, with a file of weights.
+        shrunk: what to do to each config before it is run (smoke tests).
+
+    Returns:
+        What the last run returned: the JSON file of a model, or an extractor's weights.
+
+    Raises:
+        ValueError: no recipe, settings that do not fit together, missing photographs, or a folder
+            with runs of another recipe.
+    """
+    made: Path | None = None
+    for name, config in read_recipe(recipe).items():
+        config = dataclasses.replace(config, data=_located(config.data, Path(photos)))
+        if isinstance(config, PretrainConfig) and teacher is not None:
+            config = dataclasses.replace(config, teacher=teacher)
+        made = _run(shrunk(_started_from(config, made)), Path(folder) / name)
+    if made is None:
+        raise ValueError(f"{recipe}: no recipe")
+    return made
+
+
+def _located(config: DataConfig, photos: Path) -> DataConfig:
+    """Sources as paths, where the folder has them; others are names of data sets."""
+
+    def located(source: str) -> str:
+        name, separator, count = source.partition("@")
+        within = photos / name
+        return f"{within}{separator}{count}" if within.is_dir() else source
+
+    return dataclasses.replace(config, sources=tuple(map(located, config.sources)))
+
+
+def _started_from(config: Config, made: Path | None) -> Config:
+    """The config with what the run before has left as its start."""
+    if made is None:
+        return config
+    if made.suffix == ".json":
+        return dataclasses.replace(config, init_from=str(made.parent))
+    if isinstance(config, PretrainConfig):
+        raise ValueError(
+            "a recipe's pretraining must be its first run: it starts from no extractor"
+        )
+    network = dataclasses.replace(config.network, extractor_weights=str(made))
+    return dataclasses.replace(config, network=network)
+
+
+def _run(config: Config, folder: Path) -> Path:
+    """Does one run, or what is missing of it."""
+    resume = any(folder.glob("checkpoint-*.weights.h5"))
+    if isinstance(config, PretrainConfig):
+        return pretrain(config, folder, resume=resume)
+    return train(config, folder, resume=resume)

@@ -1,0 +1,151 @@
+"""Recipes: which run starts from what, in which order, and that an interruption loses nothing."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorizer import recipe, training, weights
+from colorizer.pretraining import PretrainConfig
+from colorizer.tasks import TrainConfig
+
+STAGES = {
+    "1-pretrain": {"teacher": "MobileNetV2", "epochs": 2, "data": {"sources": ["a@3", "b"]}},
+    "2-frozen": {"freeze_extractor": True, "data": {"sources": ["a", "flowers17@6"]}},
+    "3-whole": {"learning_rate": 5e-4, "seed": 7, "data": {"sources": ["b"]}},
+}
+
+
+@pytest.fixture
+def written(tmp_path) -> Path:
+    folder = tmp_path / "recipe"
+    folder.mkdir()
+    for name, settings in reversed(STAGES.items()):
+        (folder / f"{name}.json").write_text(json.dumps(settings))
+    return folder
+
+
+@pytest.fixture
+def runs(monkeypatch) -> list:
+    """What is run: config, folder and whether it was to resume; nothing is."""
+    done: list = []
+
+    def run(kind: str, result: str):
+        def fake(config, folder, *, resume):
+            done.append((kind, config, folder, resume))
+            return folder / result
+
+        return fake
+
+    monkeypatch.setattr(recipe, "pretrain", run("pretrain", "extractor.weights.h5"))
+    monkeypatch.setattr(recipe, "train", run("train", "model.json"))
+    return done
+
+
+def test_stages_are_read_in_the_order_of_their_names(written) -> None:
+    stages = recipe.read_recipe(written)
+    assert list(stages) == list(STAGES)
+    assert [type(config) for config in stages.values()] == [
+        PretrainConfig,
+        TrainConfig,
+        TrainConfig,
+    ]
+    assert stages["3-whole"].learning_rate == 5e-4
+
+
+def test_each_run_starts_from_the_one_before(written, runs, tmp_path) -> None:
+    photos, out = tmp_path / "photos", tmp_path / "runs"
+    for name in "ab":
+        (photos / name).mkdir(parents=True)
+    made = recipe.run_recipe(written, photos, out, teacher="MobileNetV2:my.h5")
+    assert made == out / "3-whole" / "model.json"
+    kinds, configs, folders, resumed = zip(*runs, strict=True)
+    assert kinds == ("pretrain", "train", "train")
+    assert folders == tuple(out / name for name in STAGES)
+    assert resumed == (False, False, False)
+    first, second, third = configs
+    assert first.teacher == "MobileNetV2:my.h5"
+    assert second.network.extractor_weights == str(out / "1-pretrain" / "extractor.weights.h5")
+    assert (second.init_from, third.init_from) == (None, str(out / "2-frozen"))
+    assert third.network.extractor_weights is None
+    assert first.data.sources == (f"{photos / 'a'}@3", str(photos / "b"))
+    assert second.data.sources == (str(photos / "a"), "flowers17@6")
+
+
+def test_a_run_with_a_checkpoint_is_resumed(written, runs, tmp_path) -> None:
+    begun = tmp_path / "runs" / "2-frozen"
+    begun.mkdir(parents=True)
+    (begun / "checkpoint-0001.weights.h5").touch()
+    recipe.run_recipe(written, tmp_path, tmp_path / "runs")
+    assert [resume for *_, resume in runs] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        (None, "", "no recipe; expected a folder of configs"),
+        ("1.json", "{", "1.json: not the settings of a run"),
+        ("1.json", '{"epoch": 3}', "1.json: not the settings of a run.*epoch"),
+        ("1.json", '{"teacher": "Owl"}', "1.json: not the settings of a run.*teacher.*'Owl'"),
+    ],
+)
+def test_what_is_no_recipe_is_refused(tmp_path, name, text, told) -> None:
+    if name is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ValueError, match=told):
+        recipe.read_recipe(tmp_path)
+
+
+def test_a_pretraining_cannot_come_later(written, runs, tmp_path) -> None:
+    (written / "1-a.json").write_text(json.dumps(STAGES["1-pretrain"]))
+    with pytest.raises(ValueError, match="pretraining must be its first run"):
+        recipe.run_recipe(written, tmp_path, tmp_path / "runs")
+
+
+@pytest.mark.slow
+def test_an_interrupted_recipe_ends_as_an_uninterrupted_one(tmp_path, monkeypatch) -> None:
+    photos, folder = tmp_path / "photos" / "a", tmp_path / "recipe"
+    photos.mkdir(parents=True)
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(6):
+        pixels = random.integers(0, 256, (48, 48, 3)).astype("uint8")
+        Image.fromarray(pixels).save(photos / f"{i}.png")
+    stage = {
+        "network": {"network": "unet_gan", "head": "regression", "mask": True, "width": 0.125},
+        "data": {"sources": ["a"], "image_size": 32, "batch_size": 2},
+        "epochs": 2,
+        "steps_per_epoch": 2,
+    }
+    for number in (1, 2):
+        (folder / f"{number}.json").write_text(json.dumps({**stage, "seed": number}))
+
+    def sha256(runs: Path) -> str:
+        return weights.load_pretrained(runs / "2").details["sha256"]
+
+    recipe.run_recipe(folder, photos.parent, tmp_path / "whole")
+    real = training.RunFolder.on_epoch_end
+
+    def interrupted(self, epoch, logs=None):
+        if self.run.seed == 2 and epoch == 1:
+            raise KeyboardInterrupt
+        real(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.RunFolder, "on_epoch_end", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            recipe.run_recipe(folder, photos.parent, tmp_path / "runs")
+    recipe.run_recipe(folder, photos.parent, tmp_path / "runs")
+    assert sha256(tmp_path / "runs") == sha256(tmp_path / "whole")
+    lineage = weights.load_pretrained(tmp_path / "runs" / "2").details["training"]
+    assert [run["seed"] for run in lineage] == [1, 2]
+
+
+def test_configs_can_be_shrunk(written, runs, tmp_path) -> None:
+    recipe.run_recipe(
+        written, tmp_path, tmp_path / "runs", shrunk=lambda c: dataclasses.replace(c, epochs=1)
+    )
+    assert [config.epochs for _, config, *_ in runs] == [1, 1, 1]
