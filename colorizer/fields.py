@@ -150,7 +150,8 @@ def meet_hints(
     Args:
         field: of the photograph.
         luminance: (H, W), the photograph's.
-        points: (x, y) of N hints, in pixels; of two at the same pixel the later counts.
+        points: (x, y) of N hints, in pixels, each standing for the pixel that contains it; of
+            two at the same pixel the later counts.
         ab: (N, 2) their colours.
         reach: (N,) σ of their influence, in pixels.
         contrast: σ of their influence, in units of L.

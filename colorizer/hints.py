@@ -2,11 +2,13 @@
 
 Conventions
 -----------
-A hint is a tuple (x, y, colour[, radius]) in photo pixels, x to the right and y down, (0, 0) being
-the upper left pixel. The colour is anything CSS knows ("#c33", "#cc3333", "teal",
-"rgb(0, 128, 128)") or a tuple of three numbers from 0 to 255, and the radius is one hundredth of
-the photo's longer side unless given. Networks see hints as (H, W, 3) = a/110, b/110 and an
-indicator that is 1 where a colour is known, 0 elsewhere.
+A hint is (x, y, colour[, radius]) in photo pixels, x to the right and y down, (0, 0) being the
+upper left pixel; or an object of these names, {"x": 120, "y": 80, "colour": "teal"}. A point stands
+for the pixel that contains it: x = 10 to 10.99 are all column 10, whose centre lies at 10.5 from
+the left edge, and what a hint covers is a square about that centre. The colour is anything CSS
+knows ("#c33", "#cc3333", "teal", "rgb(0, 128, 128)") or a tuple of three numbers from 0 to 255, and
+the radius is one hundredth of the photo's longer side unless given. Networks see hints as (H, W, 3)
+= a/110, b/110 and an indicator that is 1 where a colour is known, 0 elsewhere.
 
 References:
     R. Zhang et al. Real-time user-guided image colorization with learned deep priors.
@@ -14,8 +16,9 @@ References:
 """
 
 import json
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 Colour = tuple[int, int, int]
 Hint = tuple[float, float, Colour, float | None]
-HintsLike = Iterable[Sequence[Any]] | NDArray[np.uint8] | str | Path
+HintsLike = Iterable[Sequence[Any] | Mapping[str, Any]] | NDArray[np.uint8] | str | Path
 
 _AB_SCALE = 110  # of a and b on the network's side
 # For static shapes; the geometric law goes beyond in (7/8)^32 = 1.4 % of examples.
@@ -117,38 +120,33 @@ def parse_hint(text: str) -> Hint:
 
 
 def read_hints(path: str | Path) -> list[Hint]:
-    """Reads hints from a JSON file: a list of objects with x, y, colour and perhaps radius.
+    """Reads hints from a JSON file: a list of objects or of lists, as in the module's conventions.
 
-    For example `[{"x": 120, "y": 80, "colour": "#cc3333"}, {"x": 9, "y": 7, "colour": "teal",
-    "radius": 6}]`; coordinates and radius in photo pixels.
+    For example `[{"x": 120, "y": 80, "colour": "#cc3333"}, [9, 7, "teal", 6]]`; coordinates and
+    radius in photo pixels.
 
     Raises:
-        ValueError: If the file is no such list.
+        ValueError: If the file is no such list, saying which entry is none.
     """
     try:
         entries = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ValueError(f"hints file {path} must be JSON. Received: {error}") from None
-    keys = {"x", "y", "colour"}
-    if isinstance(entries, list):
-        entries = [_spelled(entry) if isinstance(entry, dict) else entry for entry in entries]
-    if not isinstance(entries, list) or not all(
-        isinstance(entry, dict) and keys <= set(entry) <= keys | {"radius"} for entry in entries
-    ):
+    if not isinstance(entries, list):
         raise ValueError(
-            f"hints file {path} must hold a list of objects with x, y, colour and perhaps radius. "
-            f"Received: {str(entries)[:80]}"
+            f'hints file {path} must hold a list, of {{"x": 1, "y": 2, "colour": "teal"}} or '
+            f'[1, 2, "teal"] each. Received: {str(entries)[:80]}'
         )
-    order = ("x", "y", "colour", "radius")
-    return [
-        _checked_hint([entry[key] for key in order if key in entry], f"hints[{i}] in {path}")
-        for i, entry in enumerate(entries)
-    ]
+    return [_checked_hint(entry, f"hints[{i}] in {path}") for i, entry in enumerate(entries)]
 
 
-def _spelled(entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry with "color" brought to the spelling "colour"."""
-    return {"colour" if key == "color" else key: value for key, value in entry.items()}
+def _in_order(entry: Mapping[str, Any], name: str) -> list[Any]:
+    """x, y, colour and perhaps radius of an object; "color" is "colour" too."""
+    keys = {"colour" if key == "color" else key: key for key in entry}
+    wanted = {"x", "y", "colour"}
+    if not wanted <= set(keys) <= wanted | {"radius"} or len(keys) < len(entry):
+        raise ValueError(f"{name} must have x, y, colour and perhaps radius. Received: {entry}")
+    return [entry[keys[key]] for key in ("x", "y", "colour", "radius") if key in keys]
 
 
 def read_scribbles(path: str | Path, size: Size) -> NDArray[np.uint8]:
@@ -186,9 +184,12 @@ def as_hints(given: HintsLike, size: Size) -> list[Hint]:
     """The hints that a user gave in any of the ways there are.
 
     Args:
-        given: (x, y, colour[, radius]) each; or a JSON file (`read_hints`); or scribbles, as an
-            image file or as uint8 RGBA of shape (H, W, 4).
+        given: (x, y, colour[, radius]) or an object of these names each; or a JSON file
+            (`read_hints`); or scribbles, as an image file or as uint8 RGBA of shape (H, W, 4).
         size: Height and width of the photo.
+
+    Returns:
+        Hints whose x and y are whole: column and row of the pixel that contains the point.
 
     Raises:
         ValueError: If they are none of these, or one lies outside the photo, saying which.
@@ -203,7 +204,7 @@ def as_hints(given: HintsLike, size: Size) -> list[Hint]:
                 f"hints[{i}] must lie in the photo, {size[1]} pixels wide and {size[0]} high. "
                 f"Received: x={x:g}, y={y:g}"
             )
-    return hints
+    return [(math.floor(x), math.floor(y), colour, radius) for x, y, colour, radius in hints]
 
 
 def as_scribbles(given: HintsLike, size: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -227,16 +228,18 @@ def as_scribbles(given: HintsLike, size: Size) -> tuple[NDArray[np.float32], NDA
     return ab, (given[..., 3] / 255).astype(np.float32)
 
 
-def _opened(given: HintsLike, size: Size) -> Iterable[Sequence[Any]] | NDArray[np.uint8]:
+def _opened(
+    given: HintsLike, size: Size
+) -> Iterable[Sequence[Any] | Mapping[str, Any]] | NDArray[np.uint8]:
     """Files opened; scribbles checked to have the photo's size."""
     if isinstance(given, str | Path):
         if Path(given).suffix.lower() == ".json":
             return read_hints(given)
         return read_scribbles(given, size)
-    if not isinstance(given, Iterable):
+    if not isinstance(given, Iterable) or isinstance(given, Mapping):
         raise ValueError(
-            "hints must be (x, y, colour[, radius]) each, a JSON file, or scribbles. "
-            f"Received: {given}"
+            "hints must be (x, y, colour[, radius]) each, or objects of these names, a JSON file, "
+            f"or scribbles. Received: {given}"
         )
     if isinstance(given, np.ndarray) and given.ndim == 3 and given.shape[:2] != size:
         raise ValueError(
@@ -283,15 +286,19 @@ def hints_from_scribbles(rgba: ArrayLike) -> list[Hint]:
 
 
 def rasterize_hints(
-    hints: Iterable[Sequence[Any]], height: int, width: int, *, photo_size: Size | None = None
+    hints: Iterable[Sequence[Any] | Mapping[str, Any]],
+    height: int,
+    width: int,
+    *,
+    photo_size: Size | None = None,
 ) -> NDArray[np.float32]:
     """Paints hints as the network's input, at the size the network works at.
 
-    A hint is a square about its point. However small, it keeps the cell it lies in, which no
-    wider hint covers; otherwise the later of two hints wins.
+    A hint is a square about the centre of its pixel. However small, it keeps the cell it lies in,
+    which no wider hint covers; otherwise the later of two hints wins.
 
     Args:
-        hints: (x, y, colour[, radius]) each, in photo pixels.
+        hints: As of `as_hints`, in photo pixels.
         height: Of the result, in cells.
         width: Of the result, in cells.
         photo_size: Height and width of the photo; that of the result when left out.
@@ -332,8 +339,10 @@ def hint_radii(hints: Sequence[Hint], size: Size) -> NDArray[np.float32]:
     return np.minimum(radii, sum(size)).astype(np.float32)
 
 
-def _checked_hint(hint: Sequence[Any], name: str) -> Hint:
+def _checked_hint(hint: Sequence[Any] | Mapping[str, Any], name: str) -> Hint:
     """Brings a hint to (x, y, (red, green, blue), radius or None), or says what is wrong."""
+    if isinstance(hint, Mapping):
+        hint = _in_order(hint, name)
     try:
         x, y, colour, *radius = hint
         radius = [value for value in radius if value is not None]

@@ -12,6 +12,7 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 
 from colorizer import hints as hints_module
+from colorizer import predict
 
 
 @pytest.mark.parametrize(
@@ -41,9 +42,9 @@ def test_read_hints(tmp_path):
     path = tmp_path / "hints.json"
     path.write_text(json.dumps([{"x": 1, "y": 2, "colour": "red", "radius": 3}]))
     assert hints_module.read_hints(path) == [(1, 2, (255, 0, 0), 3)]
-    for wrong in ("{", "{}", "[[1, 2, 3]]", '[{"x": 1, "y": 2}]', '[{"x":1,"y":2,"colour":5}]'):
+    for wrong in ("{", "{}", '"red"', "null"):
         path.write_text(wrong)
-        with pytest.raises(ValueError, match=r"hints.*hints\.json"):
+        with pytest.raises(ValueError, match=r"^hints file .*hints\.json must"):
             hints_module.read_hints(path)
 
 
@@ -52,9 +53,32 @@ def test_a_colour_may_be_spelled_either_way(tmp_path, spelling):
     path = tmp_path / "hints.json"
     path.write_text(json.dumps([{"x": 1, "y": 2, spelling: [255, 0, 9]}]))
     assert hints_module.read_hints(path) == [(1, 2, (255, 0, 9), None)]
-    path.write_text(json.dumps([{"x": 1, "y": 2, spelling: "red", "shade": 3}]))
-    with pytest.raises(ValueError, match="list of objects with x, y, colour"):
+    entry = {"x": 1, "y": 2, spelling: [255, 0, 9], "radius": None}
+    assert hints_module.as_hints([entry], SIZE) == [(1, 2, (255, 0, 9), None)]
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ([1, 2, 3], "must be x, y, a colour.*Received: 1, 2, 3$"),
+        ([1, 2], "must be x, y, a colour.*Received: 1, 2$"),
+        ({"x": 1, "y": 2}, "must have x, y, colour and perhaps radius.*'y': 2}$"),
+        ({"x": 1, "y": 2, "colour": 5}, "must be x, y, a colour.*Received: 1, 2, 5$"),
+        ({"x": 1, "y": 2, "colour": "red", "radius": -1}, "must be x, y, a colour"),
+        ({"x": 1, "y": 2, "color": "red", "shade": 3}, "must have x, y, colour.*'shade': 3}$"),
+        ({"x": 1, "y": 2, "color": "red", "colour": "red"}, "must have x, y, colour"),
+        ({}, "must have x, y, colour.*Received: {}$"),
+        (7, "must be x, y, a colour.*Received: 7$"),
+    ],
+)
+def test_the_entry_that_is_no_hint_is_named_in_a_file_and_in_a_list(tmp_path, entry, told):
+    path = tmp_path / "hints.json"
+    path.write_text(json.dumps([[1, 2, "red"], entry]))
+    with pytest.raises(ValueError, match=rf"^hints\[1\] in .*hints\.json {told}") as error:
         hints_module.read_hints(path)
+    assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match=rf"^hints\[1\] {told}"):
+        hints_module.as_hints([(1, 2, "red"), entry], SIZE)
 
 
 @pytest.mark.parametrize("colour", ["#ff0000", "#336699", "white", (12, 200, 34)])
@@ -129,7 +153,7 @@ def test_scribbles_must_be_painted_rgba():
 
 SIZE = (20, 30)
 GIVEN = [(3, 4, "red"), (29.5, 19, (0, 128, 128), 2)]
-CHECKED = [(3, 4, (255, 0, 0), None), (29.5, 19, (0, 128, 128), 2)]
+CHECKED = [(3, 4, (255, 0, 0), None), (29, 19, (0, 128, 128), 2)]
 
 
 def painted(size=SIZE):
@@ -145,7 +169,10 @@ def test_hints_are_the_same_in_any_form(tmp_path):
     path = tmp_path / "hints.JSON"
     keys = ("x", "y", "colour", "radius")
     path.write_text(json.dumps([dict(zip(keys, hint, strict=False)) for hint in GIVEN]))
-    for given_ in (GIVEN, iter(GIVEN), CHECKED, path, str(path)):
+    objects = json.loads(path.read_text())
+    lists = tmp_path / "lists.json"
+    lists.write_text(json.dumps([GIVEN[0], objects[1]]))  # both forms may be mixed
+    for given_ in (GIVEN, iter(GIVEN), CHECKED, path, str(path), objects, lists):
         assert hints_module.as_hints(given_, SIZE) == CHECKED
     assert hints_module.as_hints([], SIZE) == []
     Image.fromarray(painted()).save(tmp_path / "scribbles.png")
@@ -159,6 +186,7 @@ def test_hints_are_the_same_in_any_form(tmp_path):
     [
         (None, r"^hints must be \(x, y, colour\[, radius\]\) each.*Received: None$"),
         (5, r"^hints must be .*Received: 5$"),
+        ({"x": 3, "y": 4, "colour": "red"}, r"^hints must be .*Received: {'x': 3"),
         ((3, 4, "red"), r"^hints\[0\] must be x, y, a colour.*Received: 3$"),
         (["red"], r"^hints\[0\] must be x, y, a colour.*Received: red$"),
         ([(3, 4, "red", 1, 2)], r"^hints\[0\] must be"),
@@ -253,6 +281,33 @@ def test_hints_for_spreading_are_squares_of_full_confidence():
     np.testing.assert_array_equal(confidence, expected)
     teal = rgb2lab(np.array([0, 128, 128]) / 255)[1:]
     np.testing.assert_allclose(ab[confidence == 1], np.tile(teal, (25, 1)), atol=1e-3)
+
+
+@pytest.mark.parametrize(("x", "y"), [(10, 8), (10.5, 8.5), (10.9, 8.999)])
+def test_a_hint_stands_for_the_pixel_that_contains_its_point(x, y):
+    expected = np.zeros(SIZE)
+    expected[7:10, 9:12] = 1  # about that pixel's centre, wherever in it the point lies
+    [(column, row, *_)] = hints_module.as_hints([(x, y, "red", 1)], SIZE)
+    assert (column, row) == (10, 8)
+    own = hints_module.rasterize_hints([(x, y, "red", 0)], *SIZE)[..., 2]
+    np.testing.assert_array_equal(np.argwhere(own), [(8, 10)])
+    square = hints_module.rasterize_hints([(x, y, "red", 1)], *SIZE)[..., 2]
+    np.testing.assert_array_equal(square, expected)
+    # Of a network that sees 3 × 3 cells in a pixel, the middle one.
+    enlarged = hints_module.rasterize_hints([(x, y, "red", 0)], 60, 90, photo_size=SIZE)[..., 2]
+    np.testing.assert_array_equal(np.argwhere(enlarged), [(25, 31)])
+
+
+@pytest.mark.parametrize("working", [(7, 11), (20, 30), (60, 90)])
+@pytest.mark.parametrize("point", [(3, 4), (3.9, 4.9), (29.99, 0.5), (17, 19)])
+def test_the_network_is_shown_a_hint_where_it_is_carried_from(working, point):
+    [hint] = hints_module.as_hints([(*point, "red", 0)], SIZE)
+    shown = hints_module.rasterize_hints([hint], *working, photo_size=SIZE)[..., 2]
+    luminance = np.random.default_rng(0).uniform(0, 100, working).astype(np.float32)
+    red, none = hints_module.hint_ab([hint]), np.zeros((*working, 2), np.float32)
+    carried = predict._carry_hints(none, luminance, SIZE, [hint[:2]], red)
+    difference = np.abs(carried - red).max(axis=-1)
+    np.testing.assert_array_equal(np.argwhere(shown), np.argwhere(difference < 1e-3))
 
 
 def test_colours_and_radii_of_hints():
