@@ -414,7 +414,7 @@ def write_photo(
 
     Args:
         path: The file, ending in one of `SUFFIXES`, in a folder that exists.
-        pixels: Shape (H, W, 3), RGB, uint8 or uint16.
+        pixels: RGB of shape (H, W, 3), or, without `like`, gray of shape (H, W); uint8 or uint16.
         like: The photograph whose alpha, EXIF, ICC profile and resolution are taken over.
         quality: Of JPEG and WebP, 1 to 100.
         overwrite: Replace `path` if it exists.
@@ -430,10 +430,14 @@ def write_photo(
     format_ = _FORMATS.get(path.suffix.lower())
     if format_ is None:
         raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {_ENDINGS}")
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype not in (np.uint8, np.uint16):
+    gray = pixels.ndim == 2
+    if not (gray or pixels.shape[2:] == (3,)) or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(
-            f"pixels: {pixels.dtype} of shape {pixels.shape}; expected uint8 or uint16, (H, W, 3)"
+            f"pixels: {pixels.dtype} of shape {pixels.shape}; expected uint8 or uint16, (H, W, 3) "
+            "or (H, W)"
         )
+    if gray and like is not None:  # its profile is of RGB
+        raise ValueError(f"pixels: shape {pixels.shape}; expected (H, W, 3) with like")
     if not 1 <= quality <= 100:
         raise ValueError(f"quality: {quality}; expected 1 to 100")
     if not overwrite and os.path.lexists(path):  # early, to save the encoding
@@ -589,13 +593,14 @@ def _tiff_fields(
     samples: np.ndarray, like: Photo, offsets: Sequence[int], counts: Sequence[int]
 ) -> dict[int, tuple[int, Sequence[int]]]:
     """Tag → type (see `_TIFF_LETTERS`) and values of all that describes the samples."""
-    height, width, channels = samples.shape
+    height, width = samples.shape[:2]
+    channels = samples.shape[2] if samples.ndim == 3 else 1
     fields: dict[int, tuple[int, Sequence[int]]] = {
         256: (4, [width]),
         257: (4, [height]),
         258: (3, [8 * samples.itemsize] * channels),
         259: (3, [8]),  # deflate
-        262: (3, [2]),  # RGB
+        262: (3, [1 if channels == 1 else 2]),  # gray, 0 being black, or RGB
         273: (4, offsets),
         _ORIENTATION: (3, [1]),
         277: (3, [channels]),

@@ -109,10 +109,12 @@ def _resolve_mask(mask: Any, luminance: np.ndarray) -> np.ndarray:
     shape, mask = luminance.shape, np.asarray(mask)
     if mask.shape != shape:
         raise ValueError(f"mask must have the image's shape {shape}. Received: {mask.shape}")
+    if mask.dtype == np.uint8 and mask.max() != 1:  # 0 and 1 alone may be meant as all or nothing
+        mask = mask.astype("float32") / 255
     if not (mask.dtype == bool or (np.issubdtype(mask.dtype, np.floating) and mask.min() >= 0)):
         raise ValueError(
-            "mask must be bool or float in [0, 1], as mask > 127 is of a picture. "
-            f"Received: {mask.dtype}"
+            "mask must be bool, float in [0, 1], or uint8 up to 255, as mask > 0 is of zeros and "
+            f"ones. Received: {mask.dtype} up to {mask.max()}"
         )
     if not mask.max() <= 1:
         raise ValueError(f"mask must be in [0, 1]. Received: up to {mask.max():g}")
@@ -190,11 +192,12 @@ def _carry_hints(
         ab: (h, w, 2), the network's.
         luminance: (h, w), at its size.
         size: (H, W) of the photograph, in whose pixels the points are.
-        points: (x, y) of N hints.
+        points: (x, y) of N hints, whole: columns and rows.
         hint_colours: (N, 2) ab.
     """
     down, across = (small / large for small, large in zip(luminance.shape, size, strict=True))
-    scaled = [(x * across, y * down) for x, y in points]
+    # From the middle of the hint's pixel, as `rasterize_hints` shows it to the network.
+    scaled = [((x + 0.5) * across, (y + 0.5) * down) for x, y in points]
     reach = np.full(len(points), CARRY_REACH * max(luminance.shape), "float32")
     field = meet_hints(
         SpreadField(ab), luminance, scaled, hint_colours, reach, contrast=CARRY_CONTRAST
@@ -424,10 +427,10 @@ class Colorizer:
                 most vivid; None = the model's best-looking.
             strength: in [0, 1], multiplies the colours: 0 = gray, 1 = as predicted.
             mask: where to colour: (H, W) bool or float in [0, 1], 1 = colour this, 0 =
-                leave gray, between = blend; or the path of an image, the name of a pattern
-                like "stripes:8@45", or a `regions.Region`: shapes, clicks, and more. It acts
-                at full size, after everything else: where it is 0, R = G = B, the very gray
-                of the photograph. None = colour everything.
+                leave gray, between = blend, or `uint8` where 255 is 1; or the path of an
+                image, the name of a pattern like "stripes:8@45", or a `regions.Region`:
+                shapes, clicks, and more. It acts at full size, after everything else: where
+                it is 0, R = G = B, the very gray of the photograph. None = colour everything.
             hints: colours that are known: (x, y, colour[, radius]) each, in pixels, the colour
                 as "#rrggbb", a CSS name or (r, g, b) of 0..255; or the path of a JSON file of
                 them; or scribbles, as the path of an image that is transparent except where
@@ -469,8 +472,8 @@ class Colorizer:
             source: a photograph.
             target: where to; its suffix decides the format.
             overwrite: replace `target`, and `save_mask`, if they exist.
-            save_mask: where to write the mask that was used, white where the photograph was
-                coloured.
+            save_mask: where to write the mask that was used, an 8-bit gray picture, white
+                where the photograph was coloured.
             **options: of `__call__`.
 
         Raises:
@@ -487,7 +490,7 @@ class Colorizer:
             luminance = _luminance(_check_image(photo.pixels))
             mask = _resolve_mask(Region() if asked is None else asked, luminance)
             options["mask"] = mask
-            gray = np.repeat(np.rint(mask * 255).astype("uint8")[..., None], 3, axis=-1)
+            gray = np.rint(mask * 255).astype("uint8")
         write_photo(target, self(photo.pixels, **options), like=photo, overwrite=overwrite)
         if save_mask is not None:
             write_photo(save_mask, gray, overwrite=overwrite)

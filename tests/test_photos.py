@@ -640,7 +640,13 @@ def test_transparency_is_not_dropped_silently(tmp_path, name):
     [
         ("a.gif", RGB8, {}, r"a\.gif: suffix '\.gif'; expected one of \.jpg"),
         ("a", RGB8, {}, r"suffix ''; expected"),
-        ("a.png", GRAY8, {}, r"pixels: uint8 of shape \(7, 5\)"),
+        ("a.png", GRAY8[0], {}, r"pixels: uint8 of shape \(5,\)"),
+        (
+            "a.png",
+            GRAY8,
+            {"like": Photo(pixels=RGB8, format="")},
+            r"pixels: shape \(7, 5\); expected \(H, W, 3\) with like",
+        ),
         ("a.png", RGBA8, {}, r"pixels: uint8 of shape \(7, 5, 4\)"),
         ("a.png", RGB8 / 255, {}, r"pixels: float64"),
         ("a.jpg", RGB8, {"quality": 101}, "quality: 101; expected 1 to 100"),
@@ -676,6 +682,24 @@ def test_refuses_what_it_cannot_write(tmp_path, name, pixels, options, message):
         write_photo(tmp_path / name, pixels, **options)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.bmp", "a.jpg", "a.webp"])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_gray_is_written_as_gray(tmp_path, name, depth):
+    gray = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    given = gray if depth == 8 else gray * np.uint16(257)
+    write_photo(tmp_path / name, given)
+    deep = depth == 16 and name in ("a.png", "a.tif")
+    read = read_photo(tmp_path / name).pixels
+    read = read if name != "a.webp" else read[..., 0]  # which has no gray
+    assert read.shape == (8, 32)
+    expected = given if deep else gray
+    tolerance = 0 if name[2:] in ("png", "tif", "bmp") else 12  # lossy
+    assert np.abs(read.astype(int) - expected).max() <= tolerance
+    if not deep:  # as anybody else reads it
+        with Image.open(tmp_path / name) as image:
+            assert image.mode == ("RGB" if name == "a.webp" else "L")
 
 
 def test_the_largest_sides_and_exif_can_be_written(tmp_path):

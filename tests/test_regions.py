@@ -140,6 +140,19 @@ def test_selection_follows_the_photos_own_edges_when_they_are_finer_than_its_cel
     assert intersection_over_union(regions.select(luminance, [(420, 350)]), truth) > 0.985
 
 
+@pytest.mark.parametrize(("noise", "shading"), [(0, 0), (1, 10), (3, 0)])
+@pytest.mark.parametrize("click", [(200, 90), (80, 30), (320, 6), (20, 90)])
+def test_a_click_on_a_flat_wall_that_reaches_the_frame_selects_the_wall(noise, shading, click):
+    wall = np.repeat([[True]] * 180 + [[False]] * 120, 400, axis=1)
+    luminance = np.where(wall, 70.0, 40.0) + shading * np.linspace(-0.5, 0.5, 400)
+    luminance += np.random.default_rng(0).normal(0, noise, wall.shape)
+    assert intersection_over_union(regions.select(luminance, [click]), wall) > 0.97
+    parted = regions.select(luminance, [click], deselect=[(380, 170)])
+    assert parted[click[1], click[0]] == 1
+    assert parted[166:175, 376:385].sum() == 0
+    assert parted[~wall].mean() < 0.01
+
+
 @pytest.mark.parametrize("deselect", [[], [(200, 180)]])
 def test_only_where_the_outline_may_lie_is_flooded(monkeypatch, deselect):
     luminance = rgb2lab(data.coffee())[..., 0]
@@ -288,6 +301,18 @@ def test_an_image_file_is_a_mask_whatever_its_mode_and_size(tmp_path, mode, scal
     np.testing.assert_array_equal(mask[:, : middle - 1], 0)
     np.testing.assert_array_equal(mask[:, middle + 1 :], 1)  # to the bit: its inverse is gray
     assert mask.shape == SIZE
+
+
+def test_a_mask_file_without_loss_is_taken_as_it_is(tmp_path):
+    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    luminance = np.zeros((16, 16), np.float32)
+    for name in ("mask.png", "mask.tif", "mask.bmp"):
+        Image.fromarray(levels).save(tmp_path / name)
+        mask = Region(image=tmp_path / name).mask(luminance)
+        np.testing.assert_array_equal(np.rint(mask * 255), levels)
+    Image.fromarray(levels // 86 * 2).save(tmp_path / "mask.jpg", quality=100)  # 0, 2 and 4
+    mask = Region(image=tmp_path / "mask.jpg").mask(luminance)
+    np.testing.assert_array_equal(mask[:10], 0)  # what compression may have made of black
 
 
 def test_an_image_file_that_is_none_is_named(tmp_path):
