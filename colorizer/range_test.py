@@ -44,6 +44,7 @@ from colorizer.tasks import TrainConfig
 
 SMOOTHING = 0.9  # of the exponential mean: it looks back over about ten steps
 SETTLED = 10  # steps: before that the mean is of few losses, and falls and rises with each
+LEAST_STEPS = 2 * SETTLED  # as many again, for a settled mean to have somewhere to fall
 DIVERGED = 4.0  # times the lowest smoothed loss
 
 
@@ -144,7 +145,7 @@ def range_test(
         batches: as for `fit`; losses must not be negative.
         lowest: rate of the first mini-batch.
         highest: rate of the last, if it comes to that.
-        steps: number of rates, in equal ratios.
+        steps: number of rates, in equal ratios, at least `LEAST_STEPS`.
 
     Raises:
         ValueError: rates that do not rise, too few steps, or a loss that diverges at once.
@@ -183,8 +184,11 @@ def _check_sweep(lowest: float, highest: float, steps: int) -> None:
             "lowest and highest must be learning rates, 0 < lowest < highest. "
             f"Received: {lowest:g} and {highest:g}"
         )
-    if steps < 2:
-        raise ValueError(f"steps must be at least 2. Received: {steps}")
+    if steps < LEAST_STEPS:
+        raise ValueError(
+            f"steps must be at least {LEAST_STEPS}: the smoothed loss takes {SETTLED} to settle, "
+            f"and as many to show where it falls. Received: {steps}"
+        )
 
 
 def find_learning_rate(

@@ -84,8 +84,8 @@ def test_one_bad_batch_is_no_divergence():
 
 
 def test_it_stops_where_the_loss_is_not_finite():
-    descent = {"lowest": 1e-3, "highest": 1e3, "steps": 7}
-    found = range_test(parabola(cliff=5.0), batches(7), **descent)
+    descent = {"lowest": 1e-3, "highest": 1e17, "steps": 21}
+    found = range_test(parabola(cliff=5.0), batches(21), **descent)
     # 1 · 0.996 · 0.96 · 0.6 · -3 = -1.72 at rate 10, beyond the cliff after it.
     np.testing.assert_allclose(found.rates, [1e-3, 1e-2, 0.1, 1, 10])
     assert np.isfinite(found.losses).all()
@@ -98,11 +98,17 @@ def test_a_loss_that_is_never_finite_is_told():
 
 @pytest.mark.parametrize(
     "changes",
-    [{"lowest": 0.0}, {"lowest": 1.0, "highest": 0.1}, {"highest": np.inf}, {"steps": 1}],
+    [{"lowest": 0.0}, {"lowest": 1.0, "highest": 0.1}, {"highest": np.inf}, {"steps": 19}],
 )
 def test_a_sweep_that_is_none_is_refused(changes):
     with pytest.raises(ValueError, match=next(iter(changes))):
         range_test(parabola(), batches(2), **{**SWEEP, **changes})
+
+
+def test_a_sweep_has_steps_enough_for_its_mean_to_settle_and_then_fall():
+    with pytest.raises(ValueError, match=r"^steps must be at least 20.*settle.*Received: 19$"):
+        range_test(parabola(), batches(19), **{**SWEEP, "steps": 19})
+    assert len(range_test(parabola(), batches(20), **{**SWEEP, "steps": 20}).rates) > 2
 
 
 def state(model):
