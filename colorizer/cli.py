@@ -6,6 +6,8 @@
     main.py masks                    draw every mask pattern
     main.py train --data FOLDER …    train a network
     main.py find-lr --data FOLDER …  find the learning rate to train it with
+    main.py pretrain --data FOLDER … teach the extractor what is in photographs
+    main.py recipe RECIPE --photos … do all the runs that make one model
     main.py evaluate --data FOLDER … measure models
 
 Exit codes: 0 all done; 1 some photographs failed, each reported by name, the rest done;
@@ -16,13 +18,14 @@ Nothing heavy is imported before the command is known to need it.
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import colorizer
 from colorizer.options import (
@@ -32,6 +35,8 @@ from colorizer.options import (
     evaluate_options,
     find_lr_options,
     masks_options,
+    pretrain_options,
+    recipe_options,
     train_options,
 )
 
@@ -89,28 +94,49 @@ def _sample(arguments: argparse.Namespace) -> int:
     _start_backend()
 
     from colorizer.predict import Colorizer
-    from colorizer.samples import SAMPLES, draw_samples
+    from colorizer.samples import SAMPLES, draw_old_photographs, draw_samples
 
     RESULTS.mkdir(exist_ok=True)
-    drawn = draw_samples(Colorizer(), RESULTS)
+    colorize = Colorizer()
+    drawn = itertools.chain(
+        draw_samples(colorize, RESULTS), draw_old_photographs(colorize, RESULTS)
+    )
     with _progress() as progress:
-        for targets in progress.track(drawn, total=len(SAMPLES), description="Colouring samples"):
+        for targets in progress.track(
+            drawn, total=len(SAMPLES) + 1, description="Colouring samples"
+        ):
             for target in targets:
                 progress.console.print(f"{target}", highlight=False)
-    print(f"{len(SAMPLES)} photographs coloured in {RESULTS.resolve()}")
+    print(f"sample photographs coloured in {RESULTS.resolve()}")
     return 0
 
 
-def _targets(photos: list[tuple[Path, Path]], output: Path) -> list[tuple[Path, Path]]:
+def _is_file(output: str, option: str) -> bool:
+    """Whether OUT names a file rather than a folder; a suffix that means neither is refused."""
+    from colorizer.photos import SUFFIXES
+
+    path = Path(output)
+    if not path.suffix or path.is_dir() or output.endswith(("/", os.sep)):
+        return False
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{option} {output}: expected {' '.join(sorted(SUFFIXES))}, or a folder: {output}/ "
+            "(without the slash once it exists)"
+        )
+    return True
+
+
+def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, Path]]:
     """Where each photograph's result goes: `OUT/…/NAME_colorized.SUFFIX`, or OUT itself."""
     from colorizer.photos import SUFFIXES
 
-    if len(photos) == 1 and output.suffix.lower() in SUFFIXES and not output.is_dir():
-        return [(photos[0][0], output)]
+    if len(photos) == 1 and _is_file(output, "-o"):
+        return [(photos[0][0], Path(output))]
     pairs = []
     for source, relative in photos:
         suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".png"
-        pairs.append((source, output / relative.with_name(f"{source.stem}_colorized{suffix}")))
+        name = relative.with_name(f"{source.stem}_colorized{suffix}")
+        pairs.append((source, Path(output) / name))
     return pairs
 
 
@@ -120,7 +146,7 @@ def _colorize(arguments: argparse.Namespace) -> int:
     pairs = _targets(find_photos(arguments.photos), arguments.output)
     options = _steering(arguments)
     _check_save_mask(arguments.save_mask, len(pairs))
-    folder = pairs[0][1].parent if len(pairs) == 1 else arguments.output
+    folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"cannot write to the folder {folder}")
@@ -141,7 +167,7 @@ def _colorize(arguments: argparse.Namespace) -> int:
         colorizer_,
         pairs,
         overwrite=arguments.overwrite,
-        masks=arguments.save_mask,
+        masks=None if arguments.save_mask is None else Path(arguments.save_mask),
         vividness=arguments.vividness,
         strength=arguments.strength,
         **options,
@@ -167,14 +193,8 @@ def _told(results: Iterator[tuple[Path, Path, str | None]], total: int) -> int:
     return 1 if failed else 0
 
 
-def _check_save_mask(output: Path | None, photographs: int) -> None:
-    from colorizer.photos import SUFFIXES
-
-    if output is None or not output.suffix or output.is_dir():
-        return
-    if output.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--save-mask: expected a file ending in {' '.join(sorted(SUFFIXES))}")
-    if photographs > 1:
+def _check_save_mask(output: str | None, photographs: int) -> None:
+    if output is not None and _is_file(output, "--save-mask") and photographs > 1:
         raise ValueError(f"--save-mask {output}: {photographs} masks need a folder, not a file")
 
 
@@ -266,29 +286,39 @@ def _train_config(arguments: argparse.Namespace) -> Any:
     from colorizer.networks import PRESETS, NetworkConfig
     from colorizer.training import TrainConfig
 
+    config = _stored_config(arguments, TrainConfig)
+    if arguments.network is not None:
+        config = dataclasses.replace(config, network=PRESETS[arguments.network])
+    network = dataclasses.replace(config.network, **_given(arguments, NetworkConfig))
+    return _with_given(dataclasses.replace(config, network=network), arguments)
+
+
+def _stored_config(arguments: argparse.Namespace, kind: Any) -> Any:
+    """The config of the file that was named, or of the run that goes on, or the defaults."""
     stored = arguments.config or (arguments.run / "config.json" if arguments.resume else None)
     if stored is not None and not Path(stored).is_file():
         raise ValueError(f"{stored}: no such file; expected the settings of a run")
     try:
-        described = json.loads(Path(stored).read_text("utf-8")) if stored else {}
-        config = TrainConfig.from_dict(described)
+        return kind.from_dict(json.loads(Path(stored).read_text("utf-8")) if stored else {})
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{stored}: not the settings of a run: {error}") from error
-    if arguments.network is not None:
-        config = dataclasses.replace(config, network=PRESETS[arguments.network])
-    given = {k: v for k, v in vars(arguments).items() if v is not None}
 
-    def settings(kind: type, renamed: dict[str, str]) -> dict[str, Any]:
-        names = {field.name for field in dataclasses.fields(kind)} - {"network", "data"}
-        chosen = {renamed.get(k, k): v for k, v in given.items()}
-        return {k: v for k, v in chosen.items() if k in names}
 
+def _given(arguments: argparse.Namespace, kind: type) -> dict[str, Any]:
+    """Those settings of a config that the command line has."""
+    renamed = {"data": "sources", "size": "image_size"}
+    names = {field.name for field in dataclasses.fields(kind)} - {"network", "data"}
+    chosen = {renamed.get(k, k): v for k, v in vars(arguments).items() if v is not None}
+    # Configs have tuples: that of a run is compared with the one that is to go on with it.
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items() if k in names}
+
+
+def _with_given(config: Any, arguments: argparse.Namespace) -> Any:
+    """The config with what the command line says of the run and its data."""
     from colorizer.data import DataConfig
 
-    network = dataclasses.replace(config.network, **settings(NetworkConfig, {}))
-    renamed = {"data": "sources", "size": "image_size"}
-    data = dataclasses.replace(config.data, **settings(DataConfig, renamed))
-    config = dataclasses.replace(config, network=network, data=data, **settings(TrainConfig, {}))
+    data = dataclasses.replace(config.data, **_given(arguments, DataConfig))
+    config = dataclasses.replace(config, data=data, **_given(arguments, type(config)))
     return _shrunk(config) if arguments.smoke else config
 
 
@@ -311,6 +341,42 @@ def _train(arguments: argparse.Namespace) -> int:
         print(f"\nstopped; go on with: train --resume --run {arguments.run}", file=sys.stderr)
         return 130
     print(f"trained: {model}")
+    return 0
+
+
+def _pretrain(arguments: argparse.Namespace) -> int:
+    _start_backend()
+
+    from colorizer.pretraining import PretrainConfig, pretrain
+
+    config = _with_given(_stored_config(arguments, PretrainConfig), arguments)
+    if not config.data.sources:
+        raise ValueError(
+            "pretrain needs --data: a folder of photographs, or the name of a data set"
+        )
+    try:
+        extractor = pretrain(config, arguments.run, resume=arguments.resume)
+    except KeyboardInterrupt:
+        print(f"\nstopped; go on with: pretrain --resume --run {arguments.run}", file=sys.stderr)
+        return 130
+    print(f"train with: train --extractor-weights {extractor}")
+    return 0
+
+
+def _recipe(arguments: argparse.Namespace) -> int:
+    _start_backend()
+
+    from colorizer.recipe import run_recipe
+
+    options = {"shrunk": _shrunk} if arguments.smoke else {}
+    try:
+        made = run_recipe(
+            arguments.recipe, arguments.photos, arguments.run, teacher=arguments.teacher, **options
+        )
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on", file=sys.stderr)
+        return 130
+    print(f"made: {made}")
     return 0
 
 
@@ -388,13 +454,22 @@ COMMANDS: dict[str, tuple[str, Callable[..., None], Callable[..., int]]] = {
     "colorize": ("colour files, folders or patterns", colorize_options, _colorize),
     "masks": ("draw every mask pattern on one sheet", masks_options, _masks),
     "train": ("train a network on photographs", train_options, _train),
+    "pretrain": ("teach the extractor what is in photographs", pretrain_options, _pretrain),
+    "recipe": ("do all the runs that make one model", recipe_options, _recipe),
     "find-lr": ("find the learning rate to train with", find_lr_options, _find_lr),
     "evaluate": ("measure models on photographs", evaluate_options, _evaluate),
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    """Tells a wrong call in one line, as `main` tells everything else that is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"colorizer: {' '.join(message.split())}; see {self.prog} --help\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="colorizer",
         description="A gray photograph in, a colour photograph out. Without arguments, the "
         "sample photographs are coloured into results/.",

@@ -45,6 +45,7 @@ from skimage.color import rgb2lab
 
 from colorizer import benchmark, color, metrics, report
 from colorizer.benchmark import ALL, TRUTH, Photograph, Survey, Track
+from colorizer.extractors import pooled_application
 from colorizer.metrics import METRICS, RGB, Ratio
 from colorizer.predict import Colorizer
 
@@ -157,18 +158,9 @@ def _describe_extractor(features: str) -> dict[str, str]:
 
 def _extractor(features: str) -> Callable[[list[RGB]], np.ndarray]:
     """The function from photographs to features (N, D) of `NAME` or `NAME:FILE`."""
-    name, _, file = features.partition(":")
-    if name not in EXTRACTORS or (file and not Path(file).is_file()):
-        expected = " or ".join(f"{known}[:FILE.h5]" for known in EXTRACTORS)
-        raise ValueError(f"features: expected {expected}, of a file there. Received: {features!r}")
-    module, side = EXTRACTORS[name]
-    arguments = {"include_top": False, "pooling": "avg", "input_shape": (side, side, 3)}
-    try:
-        network = getattr(keras.applications, name)(weights=file or "imagenet", **arguments)
-    except Exception as error:  # of a download Keras raises plain `Exception`
-        raise ValueError(f"features: no weights for {features!r}: {error}") from error
+    module, side = EXTRACTORS.get(features.partition(":")[0], ("", 0))
+    network = pooled_application(features, side, known=EXTRACTORS, argument="features")
     preprocess = getattr(keras.applications, module).preprocess_input
-    network.compile(jit_compile=False)
 
     def extract(photographs: list[RGB]) -> np.ndarray:
         batch = keras.ops.cast(np.stack(photographs), "float32")

@@ -8,7 +8,8 @@ References
         CVPR 2017.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -66,6 +67,40 @@ def xception(*, width: float = 1.0, name: str = "xception_features") -> keras.Mo
         x = separable(x, count, f"block14_sepconv{i}")
         x = layers.ReLU(name=f"block14_sepconv{i}_act")(x)
     return keras.Model(image, x, name=name)
+
+
+def pooled_application(
+    described: str, size: int, *, known: Collection[str], argument: str
+) -> keras.Model:
+    """A network of `keras.applications` without its top: (B, S, S, 3) → pooled features (B, D).
+
+    Args:
+        described: NAME, with ImageNet's weights as Keras downloads them, or NAME:FILE, with those
+            of a `.weights.h5` file.
+        size: S, in pixels.
+        known: the names that are allowed.
+        argument: what to call `described` in an error.
+
+    Raises:
+        ValueError: another name, no such file, or weights that cannot be had.
+    """
+    name, _, file = described.partition(":")
+    if name not in known or (file and not Path(file).is_file()):
+        expected = " or ".join(f"{name}[:FILE.weights.h5]" for name in known)
+        raise ValueError(
+            f"{argument}: expected {expected}, of a file there. Received: {described!r}"
+        )
+    try:
+        network = getattr(keras.applications, name)(
+            weights=file or "imagenet",
+            include_top=False,
+            pooling="avg",
+            input_shape=(size, size, 3),
+        )
+    except Exception as error:  # of a download Keras raises plain `Exception`
+        raise ValueError(f"{argument}: no weights for {described!r}: {error}") from error
+    network.compile(jit_compile=False)
+    return network
 
 
 def feature_maps(

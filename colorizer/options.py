@@ -73,10 +73,10 @@ def colorize_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         "--output",
-        type=Path,
-        default=RESULTS,
+        default=str(RESULTS),  # not a Path, which drops the slash that tells a folder from a file
         metavar="OUT",
-        help="folder for the results, or, for one photograph, a file (default: results)",
+        help="folder for the results (with a slash where its name has a dot, like out.2024/), or, "
+        "for one photograph, a file (default: results)",
     )
     parser.add_argument(
         "--vividness",
@@ -150,9 +150,8 @@ def _mask_options(group: Any) -> None:
     add("--feather", type=_length, default=0.0, metavar="PIXELS", help="soften the mask's edge")
     add(
         "--save-mask",
-        type=Path,
         metavar="OUT",
-        help="write the mask that was used: a file, or, for several photographs, a folder",
+        help="write the mask that was used, in gray: a file, or, for several photographs, a folder",
     )
 
 
@@ -198,12 +197,30 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         help="a folder of photographs, or flowers17, flowers102, places365; repeatable; "
         "COUNT draws each of its photographs that often in an epoch",
     )
-    add("--network", choices=NETWORKS, help="which layout")
-    add("--extractor", help="xception_half, xception, or another name of keras.applications")
-    add("--extractor-weights", metavar="FILE", help="'imagenet', or a .weights.h5 file")
-    add("--fusion", choices=("global", "multiscale"))
-    add("--head", choices=("regression", "distribution"))
-    add("--width", type=float, metavar="FACTOR", help="of colorful, unet_gan: fewer filters")
+    # Defaults are those of `xception_fusion`; the other layouts bring their own.
+    add("--network", choices=NETWORKS, help="which layout (xception_fusion)")
+    add(
+        "--extractor",
+        metavar="NAME",
+        help="xception, or another name of keras.applications (xception_half)",
+    )
+    add(
+        "--extractor-weights",
+        metavar="FILE",
+        help="'imagenet', or a .weights.h5 file (default: none, it starts at random)",
+    )
+    add(
+        "--fusion",
+        choices=("global", "multiscale"),
+        help="what is in the photograph joins the decoder as one vector, or at every stage "
+        "(multiscale)",
+    )
+    add(
+        "--head",
+        choices=("regression", "distribution"),
+        help="one colour for each spot, or how likely each of 313 is (distribution)",
+    )
+    add("--width", type=float, metavar="FACTOR", help="of colorful, unet_gan: fewer filters (1)")
     add("--mask", action="store_true", default=None, help="train with the input `mask`")
     add("--hints", action="store_true", default=None, help="train with the input `hints`")
     add(
@@ -212,12 +229,35 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         metavar="A,B",
         help="masks to train with, as of `colorize --mask-pattern` (default: a random mixture)",
     )
+    add("--rebalancing", type=_unit, metavar="λ", help="how much rare colours count (0.5)")
+    add("--regression-weight", type=float, metavar="W", help="also regress the decoded colours (0)")
+    add("--huber-delta", type=float, metavar="δ", help="of regression: beyond it, absolute error")
+    add("--chroma-weighting", type=float, metavar="κ", help="of regression: vivid pixels count (0)")
+    add("--aged-share", type=_unit, metavar="P", help="how often a photograph is made to look old")
+    add(
+        "--freeze-extractor",
+        action="store_true",
+        default=None,
+        help="leave xception_half as it starts, with the statistics it has",
+    )
+    add(
+        "--ema-momentum",
+        type=float,
+        metavar="M",
+        help="the model is a moving average of the weights, like 0.999 (default: the last weights)",
+    )
     add("--full-mask-share", type=_unit, metavar="P", help="how often a mask covers all (0.5)")
-    add("--pixel-weight", type=float, metavar="W", help="of unet_gan: true colours, not style")
-    add("--size", type=_count, metavar="PIXELS", help="side of the training crops")
-    add("--batch-size", type=_count)
-    add("--precision", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
-    add("--seed", type=int)
+    add(
+        "--pixel-weight", type=float, metavar="W", help="of unet_gan: true colours, not style (100)"
+    )
+    add("--size", type=_count, metavar="PIXELS", help="side of the training crops (128)")
+    add("--batch-size", type=_count, metavar="N", help="crops in a mini-batch (32)")
+    add(
+        "--precision",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        help="of the arithmetic; auto = the fastest that this machine is good at (auto)",
+    )
+    add("--seed", type=int, metavar="N", help="of weights, order, crops, masks and hints (0)")
     add(
         "--embeddings",
         metavar="FOLDER",
@@ -230,11 +270,63 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
 def train_options(parser: argparse.ArgumentParser) -> None:
     _settings_options(parser)
     add = parser.add_argument
-    add("--epochs", type=_count)
-    add("--steps-per-epoch", type=_count, help="default: every photograph once")
-    add("--learning-rate", type=_rate, metavar="RATE", help="peak; auto = as find-lr suggests")
+    add(
+        "--learning-rate",
+        type=_rate,
+        metavar="RATE",
+        help="peak (0.001); auto = as find-lr suggests",
+    )
+    _run_options(parser)
+
+
+def pretrain_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--data",
+        action="append",
+        metavar="SOURCE[@COUNT]",
+        help="as of `train`; a photograph's folder is its class (repeatable)",
+    )
+    add(
+        "--teacher",
+        metavar="NAME[:FILE]",
+        help="learn what it sees in colour, too: MobileNetV2 (downloaded by Keras), or "
+        "MobileNetV2:FILE.weights.h5 (without the top)",
+    )
+    add("--teacher-size", type=_count, metavar="PIXELS", help="side it sees them at (160)")
+    add("--teacher-cache", metavar="FOLDER", help="where its features are kept (RUN/teacher)")
+    add("--class-weight", type=_length, metavar="W", help="of the classes in the loss (1)")
+    add("--feature-weight", type=_length, metavar="W", help="of the teacher's features (20)")
+    add("--size", type=_count, metavar="PIXELS", help="side of the training crops (128)")
+    add("--batch-size", type=_count, help="(32)")
+    add("--precision", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
+    add("--seed", type=int)
+    add("--init-from", metavar="MODEL", help="start from the extractor of this model")
+    add("--config", metavar="FILE", help="settings of a run (config.json); options override")
+    add("--learning-rate", type=_number, metavar="RATE", help="peak (0.001)")
+    _run_options(parser)
+
+
+def _run_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--epochs", type=_count, metavar="N", help="passes over the photographs (20)")
+    add(
+        "--steps-per-epoch",
+        type=_count,
+        metavar="N",
+        help="mini-batches in an epoch (default: every photograph once)",
+    )
     add("--run", type=Path, default=Path("runs/latest"), help="folder of the run (runs/latest)")
     add("--resume", action="store_true", help="go on with the run in that folder")
+    add("--smoke", action="store_true", help="the same in seconds, to see that it works")
+
+
+def recipe_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("recipe", help="a folder of configs, one for each run: models/recipe")
+    add("--photos", required=True, metavar="FOLDER", help="where the recipe's sources lie")
+    add("--teacher", metavar="NAME[:FILE]", help="as of `pretrain`: its weights from a file")
+    add("--run", type=Path, default=Path("runs/recipe"), help="folder of the runs (runs/recipe)")
     add("--smoke", action="store_true", help="the same in seconds, to see that it works")
 
 
@@ -244,8 +336,15 @@ def find_lr_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--lowest", type=float, default=1e-6, metavar="RATE", help="where to start (1e-6)")
     add("--highest", type=float, default=1.0, metavar="RATE", help="where to stop at last (1)")
-    add("--steps", type=_count, default=100, help="mini-batches in all (100)")
-    add("-o", "--output", type=Path, default=RESULTS / "learning_rate", metavar="DIR")
+    add("--steps", type=_count, default=100, metavar="N", help="mini-batches in all (100)")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        default=RESULTS / "learning_rate",
+        metavar="DIR",
+        help="folder for the curve (results/learning_rate)",
+    )
 
 
 def _counts(text: str) -> list[int]:

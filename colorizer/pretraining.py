@@ -24,9 +24,7 @@ A run that was killed goes on with `resume=True` as if nothing had happened.
 
 import contextlib
 import dataclasses
-import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -35,7 +33,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from colorizer import data, weights
+from colorizer import data, runs, weights
 from colorizer.extractors import xception
 from colorizer.recognition import (
     PretrainConfig,
@@ -106,14 +104,8 @@ class PretrainingFolder(keras.callbacks.Callback):
         recalibrate(self.model.extractor, map(gray_rgb, self.crops))
         if self.validation is not None and logs is not None:
             logs |= validate(self.model, self.validation)
-        _save(self.model.extractor, self.folder / "extractor.weights.h5")
-        skipped = {str(path): reason for path, reason in self.skipped.copy().items()}
-        _write_json(self.folder / "skipped.json", skipped)
-        final = self.folder / f"checkpoint-{epoch + 1:04d}.weights.h5"
-        _save(self.model, final)
-        for old in self.folder.glob("checkpoint-*.weights.h5"):
-            if old != final:
-                old.unlink()
+        runs.save_weights(self.model.extractor, self.folder / "extractor.weights.h5")
+        runs.save_checkpoint(self.folder, self.model, epoch + 1, self.skipped)
 
 
 def validate(task: PretrainingTask, stream: data.PhotoStream) -> dict[str, float]:
@@ -133,50 +125,26 @@ def validate(task: PretrainingTask, stream: data.PhotoStream) -> dict[str, float
     return {name: float(v.mean()) if v.size else math.nan for name, v in joined.items()}
 
 
-def _save(model: keras.Model, path: Path) -> None:
-    """Writes weights so that the file is whole or not there."""
-    partial = path.with_name(f".{path.name}")
-    model.save_weights(partial, overwrite=True)
-    os.replace(partial, path)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
-    os.replace(partial, path)
-
-
-def _read_json(path: Path, missing: Any) -> Any:
-    return json.loads(path.read_text("utf-8")) if path.is_file() else missing
-
-
-def _last_checkpoint(folder: Path) -> tuple[Path | None, int]:
-    checkpoints = sorted(folder.glob("checkpoint-*.weights.h5"))
-    if not checkpoints:
-        return None, 0
-    return checkpoints[-1], int(checkpoints[-1].name[len("checkpoint-") :].split(".")[0])
-
-
 def _open_run(
     config: PretrainConfig, folder: Path, classes: Sequence[str], *, resume: bool
 ) -> None:
     """Creates the run's folder, or checks that it belongs to this config and these classes."""
     described, named = folder / "config.json", folder / "classes.json"
     if not resume:
-        if _last_checkpoint(folder)[0] is not None:
+        if runs.last_checkpoint(folder)[0] is not None:
             raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "features.json").unlink(missing_ok=True)
-        _write_json(described, dataclasses.asdict(config))
-        _write_json(named, list(classes))
+        runs.write_json(described, dataclasses.asdict(config))
+        runs.write_json(named, list(classes))
         return
-    stored = _read_json(described, None)
+    stored = runs.read_json(described, None)
     if stored is None:
         raise ValueError(f"nothing to resume in {folder}: no config.json")
     # Compared as configs, so that a setting newer than the run has its default.
     if PretrainConfig.from_dict(stored) != config:
         raise ValueError(f"{described} is of a run with other settings; cannot resume it")
-    if _read_json(named, None) != list(classes):
+    if runs.read_json(named, None) != list(classes):
         raise ValueError(f"{named} has other classes than the photographs; cannot resume the run")
 
 
@@ -269,16 +237,16 @@ def _statistics(folder: Path, features: np.ndarray) -> dict[str, np.ndarray]:
     path = folder / "features.json"
     if not path.is_file():
         mean, deviation = feature_statistics(features)
-        _write_json(path, {"mean": mean.tolist(), "deviation": deviation.tolist()})
-    return {name: np.asarray(values) for name, values in _read_json(path, {}).items()}
+        runs.write_json(path, {"mean": mean.tolist(), "deviation": deviation.tolist()})
+    return {name: np.asarray(values) for name, values in runs.read_json(path, {}).items()}
 
 
 def _fit(task: PretrainingTask, folder: Path, tables: dict[str, np.ndarray]) -> data.PhotoStream:
     """Trains from the last checkpoint, or from the start; returns the stream it drew from."""
     config, table = task.config, tables["train"]
     steps = config.steps_per_epoch or len(table) // config.data.batch_size
-    checkpoint, done = _last_checkpoint(folder)
-    known = {Path(p): reason for p, reason in _read_json(folder / "skipped.json", {}).items()}
+    checkpoint, done = runs.last_checkpoint(folder)
+    known = runs.known_unusable(folder)
     skip = done * steps * config.data.batch_size
     stream = data.load_dataset(config.data, skip=skip, unusable=known, embeddings=table)
     validation = None
@@ -296,7 +264,7 @@ def _fit(task: PretrainingTask, folder: Path, tables: dict[str, np.ndarray]) -> 
     if checkpoint is not None:
         task.load_weights(checkpoint)
     log = keras.callbacks.CSVLogger(folder / "log.csv", append=done > 0)
-    runs = PretrainingFolder(folder, crops, validation, stream.skipped)
+    left = PretrainingFolder(folder, crops, validation, stream.skipped)
     try:
         task.fit(
             stream.batches,
@@ -304,7 +272,7 @@ def _fit(task: PretrainingTask, folder: Path, tables: dict[str, np.ndarray]) -> 
             initial_epoch=done,
             steps_per_epoch=steps,
             shuffle=False,
-            callbacks=[runs, log, keras.callbacks.TerminateOnNaN()],
+            callbacks=[left, log, keras.callbacks.TerminateOnNaN()],
         )
     finally:
         if log.csv_file is not None:  # Keras leaves it open when training is interrupted

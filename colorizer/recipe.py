@@ -1,15 +1,15 @@
 """Recipes: runs that make one model together, each from the weights of the one before.
 
-A recipe is a folder of configs, `1-….json`, `2-….json`, …, in the order of their names. Each holds the
-settings of one run (`recognition.PretrainConfig` if it has the entry `teacher`, else
+A recipe is a folder of configs, `1-….json`, `2-….json`, …, in the order of their names. Each holds
+the settings of one run (`recognition.PretrainConfig` if it has the entry `teacher`, else
 `tasks.TrainConfig`), but names neither where photographs lie nor what it starts from:
 
     sources     are names, with an optional count, of folders within the one folder that is given
                 (`flowers17@6`), or of data sets that can be downloaded;
     the start   is the run before: its extractor if that was a pretraining, else all its weights.
 
-`run_recipe` makes a folder for each run, named as its config. Called again after an interruption, it passes
-over runs that are complete and goes on, exactly, with the one that is not.
+`run_recipe` makes a folder for each run, named as its config. Called again after an interruption,
+it passes over runs that are complete and goes on, exactly, with the one that is not.
 """
 
 import dataclasses

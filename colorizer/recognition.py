@@ -48,6 +48,7 @@ from keras import ops
 from colorizer.color import rgb_to_luminance
 from colorizer.data import DataConfig
 from colorizer.embeddings import embed_with
+from colorizer.extractors import pooled_application
 from colorizer.sources import PHOTO_NAME, SPLITS, source_folder
 
 Tensor = Any
@@ -178,18 +179,9 @@ def build_teacher(config: PretrainConfig) -> keras.Model | None:
     """
     if config.teacher is None:
         return None
-    name, _, file = config.teacher.partition(":")
-    if file and not Path(file).is_file():
-        raise ValueError(f"teacher: no such file {file!r}. Received: {config.teacher!r}")
-    shape = (config.teacher_size, config.teacher_size, 3)
-    try:
-        teacher = getattr(keras.applications, name)(
-            include_top=False, pooling="avg", input_shape=shape, weights=file or "imagenet"
-        )
-    except Exception as error:  # of a download Keras raises plain `Exception`
-        raise ValueError(f"teacher: no weights for {config.teacher!r}: {error}") from error
-    teacher.compile(jit_compile=False)
-    return teacher
+    return pooled_application(
+        config.teacher, config.teacher_size, known=TEACHERS, argument="teacher"
+    )
 
 
 def teach(

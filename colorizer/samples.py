@@ -3,7 +3,7 @@
 Each sample becomes `NAME_colorized.png` and `NAME_triptych.png` (the original, its luminance, which
 is all that the network sees, and the result); one becomes `NAME_steered.png`, coloured in the ways
 there are to steer: automatic, within a pattern, an object under a click, with hints, and with the
-colours of another photograph. `old_photographs.png` has what is or looks old: true gray samples, and
+colours of another photograph. `old_photographs.png` has what is or looks old, true gray samples and
 modern ones that were aged (`colorizer.aging`), each above its colours.
 """
 

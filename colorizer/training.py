@@ -21,7 +21,6 @@ the last complete epoch.
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from colorizer import color, data, networks, weights
+from colorizer import color, data, networks, runs, weights
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
 from colorizer.range_test import find_learning_rate
@@ -96,18 +95,7 @@ class RunFolder(keras.callbacks.Callback):
         with averaged_weights(self.model):
             self._draw_grid(done, logs if logs is not None else {})
             self._write_model(done)
-        self._write_checkpoint(done)
-
-    def _write_checkpoint(self, done: int) -> None:
-        skipped = {str(path): reason for path, reason in self.skipped.copy().items()}
-        _write_json(self.folder / "skipped.json", skipped)
-        final = self.folder / f"checkpoint-{done:04d}.weights.h5"
-        partial = self.folder / ".checkpoint.weights.h5"
-        self.model.save_weights(partial, overwrite=True)
-        os.replace(partial, final)
-        for old in self.folder.glob("checkpoint-*.weights.h5"):
-            if old != final:
-                old.unlink()
+        runs.save_checkpoint(self.folder, self.model, done, self.skipped)
 
     def _write_model(self, done: int) -> None:
         network = self.model.network
@@ -207,27 +195,6 @@ def _psnr(true: np.ndarray, predicted: np.ndarray) -> float:
 # --------------------------------------------------------------------------------- the run
 
 
-def _write_json(path: Path, value: Any) -> None:
-    """Writes a file that is whole or not there."""
-    partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
-    os.replace(partial, path)
-
-
-def _known_unusable(folder: Path) -> dict[Path, str]:
-    stored = folder / "skipped.json"
-    if not stored.is_file():
-        return {}
-    return {Path(path): reason for path, reason in json.loads(stored.read_text("utf-8")).items()}
-
-
-def _last_checkpoint(folder: Path) -> tuple[Path | None, int]:
-    checkpoints = sorted(folder.glob("checkpoint-*.weights.h5"))
-    if not checkpoints:
-        return None, 0
-    return checkpoints[-1], int(checkpoints[-1].name[len("checkpoint-") :].split(".")[0])
-
-
 def _stored_config(path: Path) -> TrainConfig | None:
     if not path.is_file():
         return None
@@ -250,17 +217,17 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
         # Compared as configs, so that a setting newer than the run has its default.
         if known != config:
             raise ValueError(f"{described} is of a run with other settings; cannot resume it")
-    elif _last_checkpoint(folder)[0] is not None:
+    elif runs.last_checkpoint(folder)[0] is not None:
         raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        _write_json(described, dataclasses.asdict(config))
+        runs.write_json(described, dataclasses.asdict(config))
         for found in (stored, folder / "learning_rate.json"):
             found.unlink(missing_ok=True)
     if not stored.is_file():  # also when a run was killed while it was being estimated
         seen = config.epochs * steps * config.data.batch_size
         prior = estimate_prior(config.data, seen)
-        _write_json(stored, prior.tolist())
+        runs.write_json(stored, prior.tolist())
     return np.asarray(json.loads(stored.read_text("utf-8")))
 
 
@@ -299,7 +266,7 @@ def _resolve_learning_rate(config: TrainConfig, folder: Path, prior: np.ndarray)
         found.write(folder)
         rates = ("steepest", "tenth_of_minimum")
         described = {name: getattr(found, name) for name in rates}
-        _write_json(stored, {"learning_rate": found.suggestion, **described})
+        runs.write_json(stored, {"learning_rate": found.suggestion, **described})
     rate = json.loads(stored.read_text("utf-8"))["learning_rate"]
     keras.utils.set_random_seed(config.seed)  # the run is the same with and without the test
     return dataclasses.replace(config, learning_rate=rate)
@@ -346,9 +313,11 @@ def _steps_per_epoch(config: TrainConfig) -> int:
 def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> data.PhotoStream:
     """Trains from the last checkpoint, or from the start; returns the stream it drew from."""
     batch = config.data.batch_size
-    checkpoint, done = _last_checkpoint(folder)
+    checkpoint, done = runs.last_checkpoint(folder)
     validation, files = _validation_inputs(config.data)
-    stream = load_photographs(config, skip=done * steps * batch, unusable=_known_unusable(folder))
+    stream = load_photographs(
+        config, skip=done * steps * batch, unusable=runs.known_unusable(folder)
+    )
     if config.embeddings is not None:
         validation["embedding"] = embed_photographs(config, files)
         keras.utils.set_random_seed(config.seed)  # the extractor's weights may have drawn numbers

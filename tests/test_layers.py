@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
-    {"color", "options", "photos", "sources"},
+    {"color", "options", "photos", "runs", "sources"},
     {"aging", "fields", "hints", "masks", "metrics", "report"},
     {"data", "regions"},
     {"conditions", "earlier", "extractors"},

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorizer import networks, pretraining, weights
+from colorizer import networks, pretraining, runs, weights
 from colorizer.data import DataConfig
 from colorizer.extractors import xception
 from colorizer.pretraining import pretrain, recalibrate
@@ -225,7 +225,7 @@ def test_an_extractor_starts_from_a_model(monkeypatch) -> None:
 
 def test_the_weights_fit_the_extractor_that_training_builds(tmp_path) -> None:
     extractor = pretraining.build_extractor(PretrainConfig(seed=3))
-    pretraining._save(extractor, tmp_path / "extractor.weights.h5")
+    runs.save_weights(extractor, tmp_path / "extractor.weights.h5")
     built = xception(width=0.5)
     built.load_weights(tmp_path / "extractor.weights.h5")
     for ours, its in zip(extractor.get_weights(), built.get_weights(), strict=True):

@@ -1,0 +1,61 @@
+"""The folder of a run: files that are whole or not there, checkpoints, photographs left out.
+
+`checkpoint-NNNN.weights.h5` holds the task and its optimizer after NNNN complete epochs; there is
+only the last. `skipped.json` names photographs that could not be used by then, and why: an
+interrupted run needs both to go on as if nothing had happened.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+PREFIX, SUFFIX = "checkpoint-", ".weights.h5"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a file that is whole or not there."""
+    partial = path.with_name(f".partial-{path.name}")
+    partial.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+    os.replace(partial, path)
+
+
+def read_json(path: Path, missing: Any = None) -> Any:
+    """What a file holds, or `missing` if it is not there."""
+    return json.loads(path.read_text("utf-8")) if path.is_file() else missing
+
+
+def save_weights(model: keras.Model, path: Path) -> None:
+    """Writes weights so that the file, which ends in `.weights.h5`, is whole or not there."""
+    partial = path.with_name(f".{path.name}")
+    model.save_weights(partial, overwrite=True)
+    os.replace(partial, path)
+
+
+def save_checkpoint(
+    folder: Path, task: keras.Model, done: int, skipped: Mapping[Path, str]
+) -> None:
+    """Leaves the state after `done` epochs, and removes that of earlier ones."""
+    # A copy, for the pipeline may be finding more of them at this moment.
+    write_json(folder / "skipped.json", {str(p): why for p, why in dict(skipped).items()})
+    final = folder / f"{PREFIX}{done:04d}{SUFFIX}"
+    save_weights(task, final)
+    for old in folder.glob(f"{PREFIX}*{SUFFIX}"):
+        if old != final:
+            old.unlink()
+
+
+def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
+    """The last checkpoint and its number of complete epochs; None and 0 if there is none."""
+    checkpoints = sorted(folder.glob(f"{PREFIX}*{SUFFIX}"))
+    if not checkpoints:
+        return None, 0
+    return checkpoints[-1], int(checkpoints[-1].name.removeprefix(PREFIX).split(".")[0])
+
+
+def known_unusable(folder: Path) -> dict[Path, str]:
+    """Photographs that the run had left out by its last checkpoint, and why."""
+    return {Path(p): why for p, why in read_json(folder / "skipped.json", {}).items()}

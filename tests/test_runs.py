@@ -1,0 +1,40 @@
+"""The folder of a run: nothing half-written, and only what is needed to go on."""
+
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from colorizer import runs
+
+
+@pytest.fixture
+def model() -> keras.Model:
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+
+
+def test_the_last_checkpoint_stays_with_what_was_left_out(model, tmp_path) -> None:
+    assert runs.last_checkpoint(tmp_path) == (None, 0)
+    assert runs.known_unusable(tmp_path) == {}
+    runs.save_checkpoint(tmp_path, model, 9, {})
+    model.set_weights([np.array([[1.0], [2.0]]), np.array([3.0])])
+    runs.save_checkpoint(tmp_path, model, 10, {Path("a.jpg"): "near-gray"})
+    path, done = runs.last_checkpoint(tmp_path)
+    assert (path, done) == (tmp_path / "checkpoint-0010.weights.h5", 10)
+    assert {p.name for p in tmp_path.iterdir()} == {path.name, "skipped.json"}
+    assert runs.known_unusable(tmp_path) == {Path("a.jpg"): "near-gray"}
+    model.set_weights([np.zeros((2, 1)), np.zeros(1)])
+    model.load_weights(path)
+    np.testing.assert_array_equal(model.get_weights()[0], [[1], [2]])
+
+
+def test_json_is_whole_or_as_it_was(tmp_path) -> None:
+    path = tmp_path / "a.json"
+    assert runs.read_json(path, missing=7) == 7
+    runs.write_json(path, {"b": 1})
+    with pytest.raises(TypeError):
+        runs.write_json(path, {"b": object()})
+    assert json.loads(path.read_text()) == runs.read_json(path) == {"b": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
