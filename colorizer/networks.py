@@ -34,6 +34,7 @@ References
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -257,7 +258,9 @@ def _xception_half(weights: str | None) -> keras.Model:
         return extractor
     _check_weights_file(weights)
     try:
-        extractor.load_weights(weights)
+        with warnings.catch_warnings():  # Keras lists all that a wrong file lacks
+            warnings.simplefilter("ignore")
+            extractor.load_weights(weights)
     except (OSError, KeyError, ValueError) as error:
         raise ValueError(
             f"extractor_weights: {weights!r} does not hold the weights of 'xception_half'; "

@@ -101,6 +101,7 @@ class PretrainingFolder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """`epoch` counts from 0; the files count complete epochs."""
+        runs.check_loss(logs, epoch + 1)
         recalibrate(self.model.extractor, map(gray_rgb, self.crops))
         if self.validation is not None and logs is not None:
             logs |= validate(self.model, self.validation)
@@ -198,7 +199,7 @@ def pretrain(config: PretrainConfig, folder: str | Path, *, resume: bool = False
 
     Raises:
         ValueError: no photographs, no teacher, a single class and no teacher, a folder that
-            holds another run.
+            holds another run, or a loss that is no longer finite.
     """
     folder = Path(folder)
     files, classes = _photographs(config)

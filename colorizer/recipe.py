@@ -67,11 +67,16 @@ def run_recipe(
         What the last run returned: the JSON file of a model, or an extractor's weights.
 
     Raises:
-        ValueError: no recipe, settings that do not fit together, missing photographs, or a folder
-            with runs of another recipe.
+        ValueError: no recipe, settings that do not fit together, missing photographs, a teacher
+            for a recipe without a pretraining, or a folder with runs of another recipe.
     """
     made: Path | None = None
-    for name, config in read_recipe(recipe).items():
+    stages = read_recipe(recipe)
+    if not Path(photos).is_dir():
+        raise ValueError(f"photos must be a folder. Received: {str(photos)!r}")
+    if teacher is not None and not any(isinstance(c, PretrainConfig) for c in stages.values()):
+        raise ValueError(f"teacher: {recipe} has no pretraining. Received: {teacher!r}")
+    for name, config in stages.items():
         config = dataclasses.replace(config, data=_located(config.data, Path(photos)))
         if isinstance(config, PretrainConfig) and teacher is not None:
             config = dataclasses.replace(config, teacher=teacher)

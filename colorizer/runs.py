@@ -6,6 +6,7 @@ interrupted run needs both to go on as if nothing had happened.
 """
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +34,20 @@ def save_weights(model: keras.Model, path: Path) -> None:
     partial = path.with_name(f".{path.name}")
     model.save_weights(partial, overwrite=True)
     os.replace(partial, path)
+
+
+def check_loss(logs: Mapping[str, float] | None, done: int) -> None:
+    """Refuses what would take the place of the last weights that were good.
+
+    Raises:
+        ValueError: the loss of epoch `done`, if `logs` have one, is not finite.
+    """
+    loss = float((logs or {}).get("loss", 0.0))
+    if not math.isfinite(loss):
+        raise ValueError(
+            f"the run diverged in epoch {done}, which is not kept: try a lower learning_rate. "
+            f"Received: a loss of {loss}"
+        )
 
 
 def save_checkpoint(

@@ -478,7 +478,8 @@ def build_optimizer(
 @contextlib.contextmanager
 def averaged_weights(task: keras.Model) -> Iterator[None]:
     """Inside, the task has the moving averages of its weights, if its optimizer keeps any."""
-    trained = [ops.convert_to_numpy(variable) for variable in task.trainable_variables]
+    # Copies: on PyTorch `convert_to_numpy` shares the variable's memory.
+    trained = [np.array(ops.convert_to_numpy(v)) for v in task.trainable_variables]
     task.optimizer.finalize_variable_values(task.trainable_variables)
     try:
         yield
@@ -504,6 +505,32 @@ def _freeze_extractor(network: keras.Model) -> None:
     network.get_layer("extractor").trainable = False
 
 
+def check_settings(config: TrainConfig) -> None:
+    """Raises ValueError for a setting that the run's network or its input would not honour."""
+    name, head = config.network.network, config.network.head
+    if config.mask_patterns and not config.network.mask:
+        raise ValueError(
+            "mask_patterns need a network with the input mask. "
+            f"Received: {', '.join(config.mask_patterns)} and mask=False"
+        )
+    if config.regression_weight and head != "distribution":
+        raise ValueError(
+            "regression_weight needs head 'distribution': the loss of another is a regression "
+            f"already. Received: {config.regression_weight} and head {head!r}"
+        )
+    regresses = config.regression_weight or (head == "regression" and name != "rgb_baseline")
+    if config.chroma_weighting and not regresses:
+        raise ValueError(
+            "chroma_weighting needs a regression: head 'regression', or a regression_weight. "
+            f"Received: {config.chroma_weighting}, network {name!r}, head {head!r}"
+        )
+    if config.aged_share and config.embeddings is not None:
+        raise ValueError(
+            "aged_share and embeddings exclude each other: those are of photographs as they are. "
+            f"Received: {config.aged_share} and {config.embeddings!r}"
+        )
+
+
 def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
     """The task of a config, not compiled.
 
@@ -514,11 +541,7 @@ def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
     Raises:
         ValueError: settings that do not go together.
     """
-    if config.mask_patterns and not config.network.mask:
-        raise ValueError(
-            "mask_patterns need a network with the input mask. "
-            f"Received: {', '.join(config.mask_patterns)} and mask=False"
-        )
+    check_settings(config)
     network = networks.build_network(config.network, embedding_input=config.embeddings is not None)
     if config.init_from is not None:
         copy_matching_weights(weights.load_pretrained(config.init_from).network, network)

@@ -40,6 +40,7 @@ from colorizer.tasks import (
     averaged_weights,
     build_optimizer,
     build_task,
+    check_settings,
     copy_matching_weights,
     dtype_policy,
     embed_photographs,
@@ -92,6 +93,7 @@ class RunFolder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """`epoch` counts from 0; the files count complete epochs."""
         done = epoch + 1
+        runs.check_loss(logs, done)
         with averaged_weights(self.model):
             self._draw_grid(done, logs if logs is not None else {})
             self._write_model(done)
@@ -149,27 +151,28 @@ class RunFolder(keras.callbacks.Callback):
 def _lineage(config: TrainConfig) -> list[dict[str, Any]]:
     """The runs whose weights this one starts from, oldest first, as their models tell them."""
     if config.init_from is not None:
-        return list(weights.load_pretrained(config.init_from).details.get("training", []))
+        told = weights.load_pretrained(config.init_from).details.get("training", [])
+        return list(told) if isinstance(told, list) else [told]  # older runs told of themselves
     network = config.network
     if network.extractor != "xception_half" or network.extractor_weights is None:
         return []
     described = Path(network.extractor_weights).with_name("config.json")
-    if not described.is_file():
-        return []
-    return [_without_paths(json.loads(described.read_text("utf-8")))]
+    try:
+        return [_without_paths(runs.read_json(described, {}))]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return []  # no file, or not that of a pretraining
 
 
 def _published(config: TrainConfig) -> dict[str, Any]:
     """The settings as the model's description tells them: no paths of this machine."""
-    settings = dataclasses.asdict(config)
-    del settings["network"]  # described on its own
-    return _without_paths(settings)
+    return _without_paths(dataclasses.asdict(config))
 
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings of a run with the names of what they name alone: no folders of this machine."""
     sources = [Path(source).name for source in settings["data"]["sources"]]
     told = {**settings, "data": {**settings["data"], "sources": sources}}
+    told.pop("network", None)  # described on its own
     for name in ("init_from", "embeddings", "teacher_cache"):
         if told.get(name) is not None:
             told[name] = Path(told[name]).name
@@ -285,9 +288,10 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
 
     Raises:
         ValueError: settings that do not fit together, no photographs, a folder that holds
-            another run.
+            another run, or a loss that is no longer finite.
     """
     folder = Path(folder)
+    check_settings(config)
     if config.embeddings is not None:
         embed_photographs(config, [])  # refuses what cannot be embedded before the folder is made
     steps = _steps_per_epoch(config)

@@ -657,3 +657,11 @@ def test_a_file_without_weights_of_xception_half_is_refused(tmp_path, content, t
         path.write_bytes(content)
     with pytest.raises(ValueError, match=f"extractor_weights: .*{told}"):
         build_network(dataclasses.replace(TINY, extractor_weights=str(path)))
+
+
+def test_weights_of_another_model_are_refused_in_one_line(tmp_path):
+    """Keras would warn of each part that the file lacks; warnings are errors here."""
+    path = tmp_path / "checkpoint.weights.h5"
+    keras.Model(*[keras.Input((2,), name="image")] * 2).save_weights(path)
+    with pytest.raises(ValueError, match="does not hold the weights of 'xception_half'"):
+        build_network(dataclasses.replace(TINY, extractor_weights=str(path)))

@@ -230,3 +230,10 @@ def test_the_weights_fit_the_extractor_that_training_builds(tmp_path) -> None:
     built.load_weights(tmp_path / "extractor.weights.h5")
     for ours, its in zip(extractor.get_weights(), built.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, its)
+
+
+def test_what_diverged_takes_no_place(tmp_path) -> None:
+    left = pretraining.PretrainingFolder(tmp_path, [], None, {})
+    with pytest.raises(ValueError, match="diverged in epoch 2"):
+        left.on_epoch_end(1, {"loss": float("nan")})
+    assert not list(tmp_path.iterdir())

@@ -99,6 +99,19 @@ def test_what_is_no_recipe_is_refused(tmp_path, name, text, told) -> None:
         recipe.read_recipe(tmp_path)
 
 
+def test_photographs_must_be_there_before_anything_is_fetched(written, runs, tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"photos must be a folder.*nowhere"):
+        recipe.run_recipe(written, tmp_path / "nowhere", tmp_path / "runs")
+    assert runs == []
+
+
+def test_a_teacher_needs_a_pretraining(written, runs, tmp_path) -> None:
+    (written / "1-pretrain.json").unlink()
+    with pytest.raises(ValueError, match=r"has no pretraining.*my.h5"):
+        recipe.run_recipe(written, tmp_path, tmp_path / "runs", teacher="MobileNetV2:my.h5")
+    assert runs == []
+
+
 def test_a_pretraining_cannot_come_later(written, runs, tmp_path) -> None:
     (written / "1-a.json").write_text(json.dumps(STAGES["1-pretrain"]))
     with pytest.raises(ValueError, match="pretraining must be its first run"):

@@ -38,3 +38,14 @@ def test_json_is_whole_or_as_it_was(tmp_path) -> None:
         runs.write_json(path, {"b": object()})
     assert json.loads(path.read_text()) == runs.read_json(path) == {"b": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_what_diverged_is_refused(loss) -> None:
+    with pytest.raises(ValueError, match=r"diverged in epoch 7.*learning_rate"):
+        runs.check_loss({"loss": loss, "accuracy": 1.0}, 7)
+
+
+@pytest.mark.parametrize("logs", [None, {}, {"loss": 3.5, "val_accuracy": float("nan")}])
+def test_other_figures_may_be_missing(logs) -> None:
+    runs.check_loss(logs, 1)

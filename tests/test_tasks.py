@@ -350,3 +350,47 @@ def test_old_photographs_are_for_training_alone_and_keep_their_colours(photograp
     np.testing.assert_array_equal(aged["true_ab"], new["true_ab"])
     changed = np.abs(np.array(aged["luminance"]) - np.array(new["luminance"])).max()
     assert (changed > 0.05) == training
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"regression_weight": 2.0}, "regression_weight needs head 'distribution'.*'regression'"),
+        (
+            {"network": networks.PRESETS["rgb_baseline"], "chroma_weighting": 2.0},
+            "chroma_weighting needs a regression.*'rgb_baseline'",
+        ),
+        ({"network": NetworkConfig(), "chroma_weighting": 2.0}, "chroma_weighting.*'distribution'"),
+        ({"aged_share": 0.5, "embeddings": "cache"}, "aged_share and embeddings.*'cache'"),
+    ],
+)
+def test_a_setting_that_would_be_ignored_is_refused(changes, told):
+    with pytest.raises(ValueError, match=told):
+        tasks.build_task(settings(**changes), UNIFORM)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"chroma_weighting": 2.0},  # of the adversarial task's colour loss
+        {"network": NetworkConfig(), "chroma_weighting": 2.0, "regression_weight": 1.0},
+        {"network": NetworkConfig(head="regression"), "chroma_weighting": 2.0},
+        {"network": networks.PRESETS["rgb_baseline"], "aged_share": 0.5},
+    ],
+)
+def test_a_setting_that_is_honoured_is_not(changes):
+    tasks.check_settings(settings(**changes))
+
+
+def test_the_weights_of_before_are_copies(photographs, monkeypatch):
+    """Where the backend's arrays share the memory of its variables, as PyTorch's do."""
+    task = small_task(ema_momentum=0.75)
+    task(photographs, training=False)
+    task.optimizer.build(task.trainable_variables)
+    before = values(task)
+    shared = {id(v): np.array(v) for v in task.trainable_variables}
+    monkeypatch.setattr(tasks.ops, "convert_to_numpy", lambda v: shared[id(v)])
+    with tasks.averaged_weights(task):
+        for memory in shared.values():
+            memory[...] = 0  # the averages at the start
+    assert all((a == b).all() for a, b in zip(before, values(task), strict=True))

@@ -185,6 +185,45 @@ def test_a_model_tells_where_its_extractor_is_from(photographs, tmp_path) -> Non
     assert trained.config.extractor_weights == "extractor.weights.h5"
 
 
+@pytest.mark.parametrize("written", ['{"hidden_size": 768}', "[1]", "{", None])
+def test_what_lies_beside_an_extractor_need_not_be_its_config(
+    photographs, tmp_path, written
+) -> None:
+    if written is not None:
+        (tmp_path / "config.json").write_text(written)
+    weights_file = str(tmp_path / "extractor.weights.h5")
+    network = dataclasses.replace(TINY, extractor_weights=weights_file)
+    begun = dataclasses.replace(config(photographs), network=network)
+    assert training._lineage(begun) == []
+
+
+def test_a_run_from_before_lineages_is_the_first_of_one(monkeypatch, photographs) -> None:
+    told = weights.Pretrained(
+        network=None, config=TINY, prior=np.ones(313) / 313, details={"training": {"epochs": 3}}
+    )
+    monkeypatch.setattr(weights, "load_pretrained", lambda model: told)
+    assert training._lineage(config(photographs, init_from="mine")) == [{"epochs": 3}]
+
+
+def test_a_run_that_diverges_keeps_what_it_had(photographs, tmp_path, monkeypatch) -> None:
+    interrupt(config(photographs), tmp_path, monkeypatch)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+    color_loss = training.ColorizationTask._color_loss
+    monkeypatch.setattr(
+        training.ColorizationTask, "_color_loss", lambda *a: color_loss(*a) * float("nan")
+    )
+    with pytest.raises(ValueError, match="diverged in epoch 2"):
+        train(config(photographs), tmp_path, resume=True)
+    assert before == {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
+
+
+def test_settings_that_would_be_ignored_leave_no_folder(photographs, tmp_path) -> None:
+    ignored = config(photographs, chroma_weighting=1.0)
+    with pytest.raises(ValueError, match="chroma_weighting needs a regression"):
+        train(ignored, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_it_learns(photographs, tmp_path) -> None:
     settings = dataclasses.replace(
         config(photographs, learning_rate=3e-3), epochs=1, steps_per_epoch=120
