@@ -457,7 +457,7 @@ def masks_alike(luminance: np.ndarray, folder: Path) -> list[tuple[object, np.nd
     size = luminance.shape
     large = (np.mgrid[: 2 * size[0], : 3 * size[1]].sum(axis=0) % 40 < 20) * np.uint8(255)
     Image.fromarray(large).save(folder / "large.png")
-    resized = mask_from_image(large, size)[0]
+    resized = mask_from_image(large, size, lossy=False)[0]
     rectangle = np.zeros(size, bool)
     rectangle[6:20, 5:30] = True
     checkerboard = make_mask("checkerboard:4", size)
@@ -758,8 +758,8 @@ def test_a_hint_is_carried_over_what_looks_alike_and_no_further() -> None:
     colour = np.array([[50, -20]], "float32")
     carried = predict._carry_hints(ab, luminance, (80, 120), [(20, 40)], colour)
     assert_allclose(carried[20, 10], colour[0], atol=1e-3)
-    along = carried[20, :30, 0]  # the hint's side: σ is a quarter of the longer side, 15 pixels
-    assert_allclose(along[25], 50 * np.exp(-0.5), rtol=1e-3)
+    along = carried[20, :30, 0]  # the hint's side: σ is two fifths of the longer side, 24 pixels
+    assert_allclose(along[22], 50 * np.exp(-0.5 * 0.5**2), rtol=1e-3)
     assert np.abs(carried[:, 30:]).max() < 1e-3  # five σ of contrast away
     untouched = predict._carry_hints(colour + ab, luminance, (80, 120), [(20, 40)], colour)
     assert_allclose(untouched, colour + ab, atol=1e-3)  # a network that obeys is left alone
