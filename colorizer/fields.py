@@ -150,14 +150,15 @@ def meet_hints(
     Args:
         field: of the photograph.
         luminance: (H, W), the photograph's.
-        points: (x, y) of N hints, in pixels, each standing for the pixel that contains it; of
-            two at the same pixel the later counts.
+        points: (x, y) of N hints, in pixels named by their centres, each standing for the
+            nearest; of two at the same pixel the later counts.
         ab: (N, 2) their colours.
         reach: (N,) σ of their influence, in pixels.
         contrast: σ of their influence, in units of L.
     """
-    height = len(luminance)
-    pixels = {(int(x), int(y)): i for i, (x, y) in enumerate(points)}
+    height, width = luminance.shape
+    nearest = [(int(x + 0.5), int(y + 0.5)) for x, y in points]
+    pixels = {(min(x, width - 1), min(y, height - 1)): i for i, (x, y) in enumerate(nearest)}
     kept = np.array(list(pixels.values()), int)
     x, y = (np.array([pixel[axis] for pixel in pixels], int) for axis in (0, 1))
     there = np.empty((len(kept), 2), "float32")

@@ -3,9 +3,9 @@
 Conventions
 -----------
 A hint is (x, y, colour[, radius]) in photo pixels, x to the right and y down, (0, 0) being the
-upper left pixel; or an object of these names, {"x": 120, "y": 80, "colour": "teal"}. A point stands
-for the pixel that contains it: x = 10 to 10.99 are all column 10, whose centre lies at 10.5 from
-the left edge, and what a hint covers is a square about that centre. The colour is anything CSS
+centre of the upper left pixel; or an object of these names, {"x": 120, "y": 80, "colour": "teal"}.
+A hint covers a square about its point: (2.5, 2.5) with radius 3 is the square of pixels 0 to 5. Its
+own pixel is the nearest: column 10 for x = 9.5 to 10.49. The colour is anything CSS
 knows ("#c33", "#cc3333", "teal", "rgb(0, 128, 128)") or a tuple of three numbers from 0 to 255, and
 the radius is one hundredth of the photo's longer side unless given. Networks see hints as (H, W, 3)
 = a/110, b/110 and an indicator that is 1 where a colour is known, 0 elsewhere.
@@ -16,7 +16,6 @@ References:
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -188,9 +187,6 @@ def as_hints(given: HintsLike, size: Size) -> list[Hint]:
             (`read_hints`); or scribbles, as an image file or as uint8 RGBA of shape (H, W, 4).
         size: Height and width of the photo.
 
-    Returns:
-        Hints whose x and y are whole: column and row of the pixel that contains the point.
-
     Raises:
         ValueError: If they are none of these, or one lies outside the photo, saying which.
     """
@@ -204,7 +200,7 @@ def as_hints(given: HintsLike, size: Size) -> list[Hint]:
                 f"hints[{i}] must lie in the photo, {size[1]} pixels wide and {size[0]} high. "
                 f"Received: x={x:g}, y={y:g}"
             )
-    return [(math.floor(x), math.floor(y), colour, radius) for x, y, colour, radius in hints]
+    return hints
 
 
 def as_scribbles(given: HintsLike, size: Size) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -294,8 +290,8 @@ def rasterize_hints(
 ) -> NDArray[np.float32]:
     """Paints hints as the network's input, at the size the network works at.
 
-    A hint is a square about the centre of its pixel. However small, it keeps the cell it lies in,
-    which no wider hint covers; otherwise the later of two hints wins.
+    A hint is a square about its point. However small, it keeps the cell it lies in, which no
+    wider hint covers; otherwise the later of two hints wins.
 
     Args:
         hints: As of `as_hints`, in photo pixels.

@@ -192,12 +192,12 @@ def _carry_hints(
         ab: (h, w, 2), the network's.
         luminance: (h, w), at its size.
         size: (H, W) of the photograph, in whose pixels the points are.
-        points: (x, y) of N hints, whole: columns and rows.
+        points: (x, y) of N hints.
         hint_colours: (N, 2) ab.
     """
     down, across = (small / large for small, large in zip(luminance.shape, size, strict=True))
-    # From the middle of the hint's pixel, as `rasterize_hints` shows it to the network.
-    scaled = [((x + 0.5) * across, (y + 0.5) * down) for x, y in points]
+    # At either size pixels are named by their centres, half a pixel from the edge.
+    scaled = [((x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5) for x, y in points]
     reach = np.full(len(points), CARRY_REACH * max(luminance.shape), "float32")
     field = meet_hints(
         SpreadField(ab), luminance, scaled, hint_colours, reach, contrast=CARRY_CONTRAST

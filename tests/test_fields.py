@@ -146,7 +146,7 @@ def test_a_hint_amid_a_hundred_others_one_pixel_apart_keeps_its_colour() -> None
 
 
 def test_of_two_hints_at_one_pixel_the_later_counts() -> None:
-    hints = [(10.2, 5.7, 30, 30, 2), (20, 20, 0, 0, 2), (10.9, 5.1, -60, 10, 3)]
+    hints = [(10.2, 5.4, 30, 30, 2), (20, 20, 0, 0, 2), (9.6, 4.5, -60, 10, 3)]
     ab = met(constant(5, 5), flat(), hints)
     assert_allclose(ab[5, 10], (-60, 10), atol=1e-3)
     assert_array_equal(ab, met(constant(5, 5), flat(), hints[1:]))

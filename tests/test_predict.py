@@ -334,12 +334,12 @@ def test_a_hint_shows_its_colour_at_its_own_pixel(steered, dtype, size, masked) 
     image = photo(size, dtype)
     mask = make_mask("checkerboard:5", size)
     for x, y, *_ in HINTS:
-        mask[int(y), int(x)] = 1
+        mask[int(y + 0.5), int(x + 0.5)] = 1
     output = skcolor.rgb2lab(
         steered(image, hints=HINTS, **({"mask": mask} if masked else {})) / WHITE[dtype]
     )
     for x, y, colour, *_ in HINTS:
-        pixel = int(y), int(x)
+        pixel = int(y + 0.5), int(x + 0.5)
         wanted = np.array([luminance_of(image)[pixel], *ab_of(colour)])
         assert_allclose(skcolor.rgb2lab(skcolor.lab2rgb(wanted)), wanted, atol=0.1)  # in gamut
         assert skcolor.deltaE_ciede2000(output[pixel], wanted) < 2
@@ -605,7 +605,7 @@ def test_a_hint_counts_more_than_a_reference(steered) -> None:
     field = steered.predict_field(luminance, hints=HINTS, reference=REFERENCE)
     ab = field.rows(luminance, 0, 40)
     for x, y, colour, *_ in HINTS:
-        assert_allclose(ab[int(y), int(x)], ab_of(colour), atol=1e-3)
+        assert_allclose(ab[int(y + 0.5), int(x + 0.5)], ab_of(colour), atol=1e-3)
 
 
 def test_a_reference_for_nothing_is_no_error(steered) -> None:
