@@ -20,6 +20,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -70,6 +71,8 @@ def _start_backend() -> None:
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         return
+    # It counts one trace for each of several models as too many for one.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     with tempfile.TemporaryFile() as chatter:
         stderr = os.dup(2)
         os.dup2(chatter.fileno(), 2)
