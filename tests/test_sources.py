@@ -71,8 +71,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body) - start))
         self.end_headers()
         sending = body[start:][:length]
+        server.sent += len(sending)  # first: once it is written, the client is ahead of this thread
         self.wfile.write(sending)
-        server.sent += len(sending)
 
     def log_message(self, *_):
         pass
