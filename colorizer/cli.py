@@ -338,12 +338,19 @@ def _train(arguments: argparse.Namespace) -> int:
 
     from colorizer.training import train
 
+    return _run(
+        lambda: f"trained: {train(config, arguments.run, resume=arguments.resume)}",
+        again=f"train --resume --run {arguments.run}",
+    )
+
+
+def _run(run: Callable[[], str], *, again: str) -> int:
+    """Does what takes long and tells its end; Ctrl-C loses nothing, and says how to go on."""
     try:
-        model = train(config, arguments.run, resume=arguments.resume)
+        print(run())
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: train --resume --run {arguments.run}", file=sys.stderr)
+        print(f"\nstopped; go on with: {again}", file=sys.stderr)
         return 130
-    print(f"trained: {model}")
     return 0
 
 
@@ -357,13 +364,12 @@ def _pretrain(arguments: argparse.Namespace) -> int:
         raise ValueError(
             "pretrain needs --data: a folder of photographs, or the name of a data set"
         )
-    try:
+
+    def run() -> str:
         extractor = pretrain(config, arguments.run, resume=arguments.resume)
-    except KeyboardInterrupt:
-        print(f"\nstopped; go on with: pretrain --resume --run {arguments.run}", file=sys.stderr)
-        return 130
-    print(f"train with: train --extractor-weights {extractor}")
-    return 0
+        return f"train with: train --extractor-weights {extractor}"
+
+    return _run(run, again=f"pretrain --resume --run {arguments.run}")
 
 
 def _recipe(arguments: argparse.Namespace) -> int:
@@ -371,16 +377,13 @@ def _recipe(arguments: argparse.Namespace) -> int:
 
     from colorizer.recipe import run_recipe
 
-    options = {"shrunk": _shrunk} if arguments.smoke else {}
-    try:
-        made = run_recipe(
-            arguments.recipe, arguments.photos, arguments.run, teacher=arguments.teacher, **options
-        )
-    except KeyboardInterrupt:
-        print("\nstopped; the same command goes on", file=sys.stderr)
-        return 130
-    print(f"made: {made}")
-    return 0
+    options: dict[str, Any] = {"shrunk": _shrunk} if arguments.smoke else {}
+
+    def run() -> str:
+        places = (arguments.recipe, arguments.photos, arguments.run)
+        return f"made: {run_recipe(*places, teacher=arguments.teacher, **options)}"
+
+    return _run(run, again="the same command")
 
 
 def _find_lr(arguments: argparse.Namespace) -> int:

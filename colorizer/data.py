@@ -115,6 +115,12 @@ def _hashed(folder: Path, split: str, config: DataConfig) -> list[Path]:
     ]
 
 
+def counted_source(source: str) -> tuple[str, int]:
+    """The name of a source, and how often its photographs count: 1 without `@count`."""
+    name, separator, count = source.rpartition("@")
+    return (name, int(count)) if separator and count.isdigit() else (source, 1)
+
+
 def photo_files(config: DataConfig, split: str) -> list[Path]:
     """Every file of a split, from all sources, as often as its source counts.
 
@@ -125,11 +131,9 @@ def photo_files(config: DataConfig, split: str) -> list[Path]:
         raise ValueError(f"split must be one of {SPLITS}. Received: {split!r}")
     files: list[Path] = []
     for source in config.sources:
-        name, separator, count = source.rpartition("@")
-        if not (separator and count.isdigit()):
-            name, count = source, "1"
+        name, count = counted_source(source)
         # Validation and test count everything once: their figures are means over files.
-        times = int(count) if split == "train" else 1
+        times = count if split == "train" else 1
         files += _split_files(sources.source_folder(name), split, config) * times
     if not files:
         raise ValueError(f"no photographs for split {split!r} in {', '.join(config.sources)}")

@@ -246,7 +246,7 @@ def _fit(task: PretrainingTask, folder: Path, tables: dict[str, np.ndarray]) -> 
     """Trains from the last checkpoint, or from the start; returns the stream it drew from."""
     config, table = task.config, tables["train"]
     steps = config.steps_per_epoch or len(table) // config.data.batch_size
-    checkpoint, done = runs.last_checkpoint(folder)
+    _, done = runs.last_checkpoint(folder)
     known = runs.known_unusable(folder)
     skip = done * steps * config.data.batch_size
     stream = data.load_dataset(config.data, skip=skip, unusable=known, embeddings=table)
@@ -260,22 +260,14 @@ def _fit(task: PretrainingTask, folder: Path, tables: dict[str, np.ndarray]) -> 
     settings = TrainConfig(**{name: getattr(config, name) for name in names})
     schedule = warmup_cosine(settings, steps * config.epochs)
     task.compile(optimizer=build_optimizer(settings, schedule), jit_compile=False)
-    task.predict_on_batch({"image": crops[0]})  # creates the variables a checkpoint is read into
-    task.optimizer.build(task.trainable_variables)
-    if checkpoint is not None:
-        task.load_weights(checkpoint)
-    log = keras.callbacks.CSVLogger(folder / "log.csv", append=done > 0)
     left = PretrainingFolder(folder, crops, validation, stream.skipped)
-    try:
-        task.fit(
-            stream.batches,
-            epochs=config.epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
-            shuffle=False,
-            callbacks=[left, log, keras.callbacks.TerminateOnNaN()],
-        )
-    finally:
-        if log.csv_file is not None:  # Keras leaves it open when training is interrupted
-            log.csv_file.close()
+    runs.fit(
+        task,
+        stream.batches,
+        folder,
+        example={"image": crops[0]},
+        epochs=config.epochs,
+        steps=steps,
+        callbacks=[left],
+    )
     return stream

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from colorizer.data import DataConfig
+from colorizer.data import DataConfig, counted_source
 from colorizer.pretraining import PretrainConfig, pretrain
 from colorizer.tasks import TrainConfig
 from colorizer.training import train
@@ -90,9 +90,9 @@ def _located(config: DataConfig, photos: Path) -> DataConfig:
     """Sources as paths, where the folder has them; others are names of data sets."""
 
     def located(source: str) -> str:
-        name, separator, count = source.partition("@")
+        name, _ = counted_source(source)
         within = photos / name
-        return f"{within}{separator}{count}" if within.is_dir() else source
+        return f"{within}{source.removeprefix(name)}" if within.is_dir() else source
 
     return dataclasses.replace(config, sources=tuple(map(located, config.sources)))
 

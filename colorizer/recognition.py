@@ -46,7 +46,7 @@ import numpy as np
 from keras import ops
 
 from colorizer.color import rgb_to_luminance
-from colorizer.data import DataConfig
+from colorizer.data import DataConfig, counted_source
 from colorizer.embeddings import embed_with
 from colorizer.extractors import pooled_application
 from colorizer.sources import PHOTO_NAME, SPLITS, source_folder
@@ -157,10 +157,7 @@ def class_of(path: Path, source: Path) -> str:
 
 def photo_classes(files: Sequence[Path], config: DataConfig) -> list[str]:
     """The class of each photograph of a config's sources."""
-    folders = []
-    for source in config.sources:
-        name, separator, count = source.rpartition("@")
-        folders.append(source_folder(name if separator and count.isdigit() else source))
+    folders = [source_folder(counted_source(source)[0]) for source in config.sources]
     folders.sort(key=lambda folder: len(folder.parts), reverse=True)
     return [
         class_of(path, next(folder for folder in folders if path.is_relative_to(folder)))

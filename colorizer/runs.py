@@ -8,7 +8,7 @@ interrupted run needs both to go on as if nothing had happened.
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +74,44 @@ def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
 def known_unusable(folder: Path) -> dict[Path, str]:
     """Photographs that the run had left out by its last checkpoint, and why."""
     return {Path(p): why for p, why in read_json(folder / "skipped.json", {}).items()}
+
+
+def fit(
+    task: keras.Model,
+    batches: Any,
+    folder: Path,
+    *,
+    example: Any,
+    epochs: int,
+    steps: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Trains from the last checkpoint, or from the start, and logs each epoch to `log.csv`.
+
+    Args:
+        task: compiled.
+        batches: endless; they begin where the last checkpoint ended.
+        folder: of the run.
+        example: inputs of the task: its variables must be there for a checkpoint to be read.
+        epochs: in all, those that are done among them.
+        steps: in an epoch.
+        callbacks: called before the log is written; what they add to the logs is in it.
+    """
+    task.predict_on_batch(example)
+    task.optimizer.build(task.trainable_variables)
+    checkpoint, done = last_checkpoint(folder)
+    if checkpoint is not None:
+        task.load_weights(checkpoint)
+    log = keras.callbacks.CSVLogger(folder / "log.csv", append=done > 0)
+    try:
+        task.fit(
+            batches,
+            epochs=epochs,
+            initial_epoch=done,
+            steps_per_epoch=steps,
+            shuffle=False,
+            callbacks=[*callbacks, log, keras.callbacks.TerminateOnNaN()],
+        )
+    finally:
+        if log.csv_file is not None:  # Keras leaves it open when training is interrupted
+            log.csv_file.close()

@@ -317,7 +317,7 @@ def _steps_per_epoch(config: TrainConfig) -> int:
 def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> data.PhotoStream:
     """Trains from the last checkpoint, or from the start; returns the stream it drew from."""
     batch = config.data.batch_size
-    checkpoint, done = runs.last_checkpoint(folder)
+    _, done = runs.last_checkpoint(folder)
     validation, files = _validation_inputs(config.data)
     stream = load_photographs(
         config, skip=done * steps * batch, unusable=runs.known_unusable(folder)
@@ -328,26 +328,16 @@ def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> da
     task = build_task(config, prior)
     schedule = warmup_cosine(config, steps * config.epochs)
     task.compile(optimizer=build_optimizer(config, schedule), jit_compile=False)
-    task.predict_on_batch(validation)  # creates the variables that a checkpoint is read into
-    task.optimizer.build(task.trainable_variables)
-    if checkpoint is not None:
-        task.load_weights(checkpoint)
-    log = keras.callbacks.CSVLogger(folder / "log.csv", append=done > 0)
-    try:
-        task.fit(
-            stream.batches,
-            epochs=config.epochs,
-            initial_epoch=done,
-            steps_per_epoch=steps,
-            shuffle=False,
-            callbacks=[
-                RunFolder(folder, prior, validation, stream.skipped, config),
-                log,
-                keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-                keras.callbacks.TerminateOnNaN(),
-            ],
-        )
-    finally:
-        if log.csv_file is not None:  # Keras leaves it open when training is interrupted
-            log.csv_file.close()
+    runs.fit(
+        task,
+        stream.batches,
+        folder,
+        example=validation,
+        epochs=config.epochs,
+        steps=steps,
+        callbacks=[
+            RunFolder(folder, prior, validation, stream.skipped, config),
+            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        ],
+    )
     return stream

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from colorizer import recipe, training, weights
+from colorizer.data import DataConfig
 from colorizer.pretraining import PretrainConfig
 from colorizer.tasks import TrainConfig
 
@@ -73,6 +74,12 @@ def test_each_run_starts_from_the_one_before(written, runs, tmp_path) -> None:
     assert third.network.extractor_weights is None
     assert first.data.sources == (f"{photos / 'a'}@3", str(photos / "b"))
     assert second.data.sources == (str(photos / "a"), "flowers17@6")
+
+
+def test_a_folder_may_have_an_at_sign_in_its_name(tmp_path) -> None:
+    (tmp_path / "a@home").mkdir()
+    located = recipe._located(DataConfig(sources=("a@home", "a@home@3")), tmp_path)
+    assert located.sources == (f"{tmp_path / 'a@home'}", f"{tmp_path / 'a@home'}@3")
 
 
 def test_a_run_with_a_checkpoint_is_resumed(written, runs, tmp_path) -> None:
