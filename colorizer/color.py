@@ -236,11 +236,12 @@ def _cubed(f: np.ndarray) -> np.ndarray:
 # ------------------------------------------------------------- the distribution of colours
 
 
-def encode_ab(ab: Tensor) -> Tensor:
-    """Soft-encodes colours over their 5 nearest bins, Gaussian weights with σ = 5 [1].
+def encode_ab(ab: Tensor, *, sigma: float = SIGMA) -> Tensor:
+    """Soft-encodes colours over their 5 nearest bins with Gaussian weights [1].
 
     Args:
         ab: `(..., 2)` in Lab units.
+        sigma: σ of the weights, in Lab units.
 
     Returns:
         `(..., 313)` float32 distributions, each summing to 1.
@@ -250,7 +251,7 @@ def encode_ab(ab: Tensor) -> Tensor:
     farthest_kept = -ops.top_k(-squared, NEIGHBOURS)[0][..., -1:]
     # Relative to the nearest bin, so that a colour far from every bin does not underflow.
     nearest = ops.min(squared, axis=-1, keepdims=True)
-    weights = ops.exp((nearest - squared) / (2 * SIGMA**2))
+    weights = ops.exp((nearest - squared) / (2 * sigma**2))
     weights = ops.where(squared <= farthest_kept, weights, 0.0)
     return weights / ops.sum(weights, axis=-1, keepdims=True)
 

@@ -8,6 +8,7 @@ References
         CVPR 2017.
 """
 
+import warnings
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,14 @@ def xception(*, width: float = 1.0, name: str = "xception_features") -> keras.Mo
 
 
 def pooled_application(
-    described: str, size: int, *, known: Collection[str], argument: str
+    described: str, size: int | None, *, known: Collection[str], argument: str
 ) -> keras.Model:
     """A network of `keras.applications` without its top: (B, S, S, 3) → pooled features (B, D).
 
     Args:
         described: NAME, with ImageNet's weights as Keras downloads them, or NAME:FILE, with those
             of a `.weights.h5` file.
-        size: S, in pixels.
+        size: S, in pixels; None = any.
         known: the names that are allowed.
         argument: what to call `described` in an error.
 
@@ -91,12 +92,14 @@ def pooled_application(
             f"{argument}: expected {expected}, of a file there. Received: {described!r}"
         )
     try:
-        network = getattr(keras.applications, name)(
-            weights=file or "imagenet",
-            include_top=False,
-            pooling="avg",
-            input_shape=(size, size, 3),
-        )
+        with warnings.catch_warnings():  # of weights that were trained at one size: for any
+            warnings.filterwarnings("ignore", message=".*Weights for input shape.*")
+            network = getattr(keras.applications, name)(
+                weights=file or "imagenet",
+                include_top=False,
+                pooling="avg",
+                input_shape=(size, size, 3),
+            )
     except Exception as error:  # of a download Keras raises plain `Exception`
         raise ValueError(f"{argument}: no weights for {described!r}: {error}") from error
     network.compile(jit_compile=False)

@@ -4,20 +4,24 @@ Conventions
     `ab` is the truth, (B, H, W, 2) in network units (ab / 110); `mask` is (B, H, W, 1) in
     [0, 1] or None for "everything". A prediction at a lower resolution meets the truth's
     mean over the same area. Each loss is a scalar, a mean over the coloured area.
-    `rgb_loss` compares whole pictures, sRGB in [0, 1]; `realness_loss` compares none.
+    `rgb_loss` compares whole pictures, sRGB in [0, 1]; `perceptual_loss` compares what a network
+    sees in them; `realness_loss` compares none.
 
 References
     [1] R. Zhang, P. Isola, A. A. Efros. "Colorful Image Colorization". ECCV 2016.
     [2] P. J. Huber. "Robust Estimation of a Location Parameter". 1964.
     [3] I. Goodfellow et al. "Generative Adversarial Nets". NeurIPS 2014, section 3: the
         generator's loss that does not saturate.
+    [4] R. Zhang, P. Isola, A. A. Efros, E. Shechtman, O. Wang. "The Unreasonable Effectiveness of
+        Deep Features as a Perceptual Metric". CVPR 2018: here without its learned weights.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from keras import ops
 
-from colorizer.color import AB_SCALE, encode_ab
+from colorizer.color import AB_SCALE, SIGMA, encode_ab, lab_to_rgb
 
 Tensor = Any
 
@@ -37,7 +41,12 @@ def _mean_inside(values: Tensor, mask: Tensor | None, prediction: Tensor) -> Ten
 
 
 def rebalanced_cross_entropy(
-    logits: Tensor, ab: Tensor, weights: Tensor, mask: Tensor | None = None
+    logits: Tensor,
+    ab: Tensor,
+    weights: Tensor,
+    mask: Tensor | None = None,
+    *,
+    sigma: float = SIGMA,
 ) -> Tensor:
     """Cross-entropy with soft-encoded colours, weighted by the rarity of the nearest bin [1].
 
@@ -46,8 +55,9 @@ def rebalanced_cross_entropy(
         ab: (B, H, W, 2) truth in network units, H a multiple of h.
         weights: (313,) class weights with mean 1 under the prior.
         mask: (B, H, W, 1) or None.
+        sigma: of the soft encoding, in Lab units.
     """
-    target = encode_ab(_like(ab, logits) * AB_SCALE)
+    target = encode_ab(_like(ab, logits) * AB_SCALE, sigma=sigma)
     rarity = ops.take(weights, ops.argmax(target, axis=-1))
     entropy = -ops.sum(target * ops.log_softmax(ops.cast(logits, "float32")), axis=-1)
     return _mean_inside(rarity * entropy, mask, logits)
@@ -111,6 +121,44 @@ def rgb_loss(predicted: Tensor, rgb: Tensor) -> Tensor:
             f"Received: {true_size}"
         )
     return ops.mean(ops.square(ops.cast(predicted, "float32") - _like(rgb, predicted)))
+
+
+def perceptual_loss(
+    predicted: Tensor,
+    ab: Tensor,
+    luminance: Tensor,
+    perceive: Callable[[Tensor], list[Tensor]],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """How different two pictures look to a network that knows the world [4].
+
+    At each spot of each feature map the channels are brought to unit length; the loss is the
+    squared distance of these vectors, a mean over spots and maps: 0 to 4.
+
+    Args:
+        predicted: (B, h, w, 2) in network units; brought to the truth's size bilinearly.
+        ab: (B, H, W, 2) truth.
+        luminance: (B, H, W, 1) = L / 50 - 1, of both pictures.
+        perceive: pictures (B, H, W, 3) in [-1, 1] → feature maps (B, h', w', C).
+        mask: (B, H, W, 1), where the predicted colours are seen; outside, the true ones. None =
+            everywhere.
+    """
+    ab = ops.cast(ab, "float32")
+    seen = ops.image.resize(ops.cast(predicted, "float32"), ops.shape(ab)[1:3])
+    if mask is not None:
+        seen = mask * seen + (1 - mask) * ab
+    lightness = (ops.cast(luminance, "float32") + 1) * 50
+
+    def features(colors: Tensor) -> list[Tensor]:
+        rgb = lab_to_rgb(ops.concatenate([lightness, colors * AB_SCALE], axis=-1))
+        maps = perceive(rgb * 2 - 1)
+        return [ops.normalize(ops.cast(each, "float32"), axis=-1, epsilon=1e-6) for each in maps]
+
+    distances = [
+        ops.mean(ops.sum(ops.square(a - b), axis=-1))
+        for a, b in zip(features(seen), map(ops.stop_gradient, features(ab)), strict=True)
+    ]
+    return sum(distances) / len(distances)
 
 
 def realness_loss(logits: Tensor, *, real: bool) -> Tensor:

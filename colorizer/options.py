@@ -230,9 +230,18 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         help="masks to train with, as of `colorize --mask-pattern` (default: a random mixture)",
     )
     add("--rebalancing", type=_unit, metavar="λ", help="how much rare colours count (0.5)")
+    add("--encoding-sigma", type=float, metavar="σ", help="how soft a colour's class is (5)")
     add("--regression-weight", type=float, metavar="W", help="also regress the decoded colours (0)")
     add("--huber-delta", type=float, metavar="δ", help="of regression: beyond it, absolute error")
     add("--chroma-weighting", type=float, metavar="κ", help="of regression: vivid pixels count (0)")
+    add("--perceptual-weight", type=float, metavar="W", help="look alike to a network, too (0)")
+    add(
+        "--perceptual-network",
+        metavar="NAME[:FILE]",
+        help="which: MobileNetV2 (downloaded by Keras), or MobileNetV2:FILE.weights.h5 (without "
+        "the top)",
+    )
+    add("--hint-share", type=_unit, metavar="P", help="how often hints may be shown (0.75)")
     add("--aged-share", type=_unit, metavar="P", help="how often a photograph is made to look old")
     add(
         "--freeze-extractor",

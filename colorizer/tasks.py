@@ -8,6 +8,8 @@ the loss; everything else is plain `keras.Model.fit`.
     For networks that answer with `ab`, `ab_logits` or `rgb`: the loss of that head, inside the
     mask if there is one, and a pull to gray outside of it.
 
+    With `TrainConfig.perceptual_weight` also by how different the picture looks to MobileNetV2.
+
 `AdversarialTask`
     For the network `unet_gan`: a generator that is conditioned on the mask [2] against a
     discriminator that sees luminance, colours and mask [1]. Both play in one `compute_loss`, so
@@ -34,7 +36,7 @@ References
 import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -57,15 +59,23 @@ from colorizer import (
 )
 from colorizer.color import AB_SCALE
 from colorizer.data import DataConfig
+from colorizer.extractors import feature_maps, pooled_application
 from colorizer.networks import NetworkConfig
 
 Tensor = Any
+Perceive = Callable[[Tensor], list[Tensor]]
 
 PRIOR_PHOTOS = 2000  # enough for the histogram of 313 bins to settle
 ADVERSARIAL_NETWORK = "unet_gan"
 REGRESSION_VIVIDNESS = 0.5  # the colours that users see by default
+PERCEPTUAL_NETWORKS = ("MobileNetV2",)
+PERCEPTUAL_STRIDES = (4, 8, 16)  # what a colour is near to, up to what it belongs to
 ADVERSARIAL_BETA = 0.5  # Adam's β1 where two players chase each other [1, section 3.3]
 AUTO = "auto"
+WEIGHTS = (
+    *("mask_weight", "pixel_weight", "regression_weight", "perceptual_weight"),
+    "chroma_weighting",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,10 +94,16 @@ class TrainConfig:
         clip_norm: of the gradient of all weights together.
         precision: "auto", "float32", "mixed_bfloat16" or "mixed_float16".
         rebalancing: λ of the class weights.
+        encoding_sigma: σ of the soft encoding of colours, in Lab units.
         regression_weight: of a distribution head: λ of a regression loss beside its
             classification, on the colours as decoded at `REGRESSION_VIVIDNESS`.
+        perceptual_weight: of `losses.perceptual_loss`, on the same colours, or on those of a
+            regression head.
+        perceptual_network: what it looks through: "MobileNetV2", with Keras's download, or
+            "MobileNetV2:FILE.weights.h5", without its top.
         huber_delta: of regression losses in network units; None = squared.
         chroma_weighting: κ of regression losses (`losses.regression_loss`).
+        hint_share: of examples that may be given hints, from 0 to 1 (`hints.sample_hints`).
         aged_share: of photographs whose luminance is aged, from 0 to 1 (`colorizer.aging`).
         freeze_extractor: leaves a trained extractor as it starts, with its statistics.
         ema_momentum: of an exponential moving average of the weights, which the model of the
@@ -103,7 +119,7 @@ class TrainConfig:
         seed: of weights, order, crops, masks and hints.
 
     Raises:
-        ValueError: a learning rate, share, weight, δ or pattern that is none.
+        ValueError: a learning rate, share, weight, σ, δ or pattern that is none.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -116,9 +132,13 @@ class TrainConfig:
     clip_norm: float = 5.0
     precision: str = "auto"
     rebalancing: float = color.REBALANCING
+    encoding_sigma: float = color.SIGMA
     regression_weight: float = 0.0
+    perceptual_weight: float = 0.0
+    perceptual_network: str = PERCEPTUAL_NETWORKS[0]
     huber_delta: float | None = None
     chroma_weighting: float = 0.0
+    hint_share: float = 0.75
     aged_share: float = 0.0
     freeze_extractor: bool = False
     ema_momentum: float | None = None
@@ -136,16 +156,20 @@ class TrainConfig:
             raise ValueError(
                 f"learning_rate must be a positive number or 'auto'. Received: {rate!r}"
             )
-        for name in ("full_mask_share", "aged_share"):
+        for name in ("full_mask_share", "hint_share", "aged_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1. Received: {getattr(self, name)}")
         if self.ema_momentum is not None and not 0 < self.ema_momentum < 1:
             raise ValueError(
                 f"ema_momentum must be between 0 and 1, or None. Received: {self.ema_momentum}"
             )
-        for name in ("mask_weight", "pixel_weight", "regression_weight", "chroma_weighting"):
+        for name in WEIGHTS:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
+        if not 0 < self.encoding_sigma < math.inf:
+            raise ValueError(
+                f"encoding_sigma must be a positive number. Received: {self.encoding_sigma}"
+            )
         if self.huber_delta is not None and not 0 < self.huber_delta < math.inf:
             raise ValueError(
                 f"huber_delta must be a positive number or None. Received: {self.huber_delta}"
@@ -178,15 +202,21 @@ class ColorizationTask(keras.Model):
         network: of `networks.build_network`.
         config: the run's settings.
         class_weights: (313,) for a distribution head.
+        perceive: of `losses.perceptual_loss`; None = without that loss.
     """
 
     def __init__(
-        self, network: keras.Model, config: TrainConfig, class_weights: np.ndarray
+        self,
+        network: keras.Model,
+        config: TrainConfig,
+        class_weights: np.ndarray,
+        perceive: Perceive | None = None,
     ) -> None:
         super().__init__(name="colorization")
         self.network = network
         self.config = config
         self.class_weights = class_weights
+        self.perceive = perceive
         self.mask_bank = mask_bank(config) if config.mask_patterns else None
         self.random = keras.random.SeedGenerator(config.seed)
 
@@ -207,7 +237,8 @@ class ColorizationTask(keras.Model):
         if "mask" in wanted:
             known["mask"] = self._sample_masks(*ops.shape(ab)[:3])
         if "hints" in wanted:
-            known["hints"] = hints.sample_hints(ab, self.random)
+            none_share = 1 - self.config.hint_share
+            known["hints"] = hints.sample_hints(ab, self.random, none_share=none_share)
         outputs = self.network({name: known[name] for name in wanted}, training=training)
         truth = {"true_ab": ab, "luminance": known["luminance"]}
         if "mask" in wanted:
@@ -259,18 +290,24 @@ class ColorizationTask(keras.Model):
         mask, ab = y_pred.get("mask"), y_pred["true_ab"]
         if "rgb" in y_pred:
             return losses.rgb_loss(y_pred["rgb"], y_pred["true_rgb"])
-        if "ab_logits" not in y_pred:
-            return self._regression_loss(y_pred["ab"], y_pred)
-        loss = losses.rebalanced_cross_entropy(
-            y_pred["ab_logits"], ab, ops.convert_to_tensor(self.class_weights), mask
+        temperature, correction = color.vividness_to_decoding(REGRESSION_VIVIDNESS)
+        decoded = networks.predicted_ab(
+            y_pred, self.class_weights, temperature=temperature, correction=correction
         )
-        if self.config.regression_weight:
-            temperature, correction = color.vividness_to_decoding(REGRESSION_VIVIDNESS)
-            decoded = networks.predicted_ab(
-                y_pred, self.class_weights, temperature=temperature, correction=correction
+        decoded = decoded / AB_SCALE
+        if "ab_logits" in y_pred:
+            class_weights, sigma = self.class_weights, self.config.encoding_sigma
+            loss = losses.rebalanced_cross_entropy(
+                y_pred["ab_logits"], ab, ops.convert_to_tensor(class_weights), mask, sigma=sigma
             )
-            regression = self._regression_loss(decoded / AB_SCALE, y_pred)
-            loss = loss + self.config.regression_weight * regression
+            if self.config.regression_weight:
+                regression = self._regression_loss(decoded, y_pred)
+                loss = loss + self.config.regression_weight * regression
+        else:
+            loss = self._regression_loss(decoded, y_pred)
+        if self.perceive is not None:
+            looks = losses.perceptual_loss(decoded, ab, y_pred["luminance"], self.perceive, mask)
+            loss = loss + self.config.perceptual_weight * looks
         return loss
 
     def _regression_loss(self, predicted: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
@@ -505,6 +542,27 @@ def _freeze_extractor(network: keras.Model) -> None:
     network.get_layer("extractor").trainable = False
 
 
+def build_perception(config: TrainConfig) -> Perceive | None:
+    """The feature maps through which `losses.perceptual_loss` looks; None without its weight.
+
+    A function, not a model: a task would train, count and store the weights of one.
+
+    Raises:
+        ValueError: weights that cannot be had.
+    """
+    if not config.perceptual_weight:
+        return None
+    network = pooled_application(
+        config.perceptual_network,
+        None,
+        known=PERCEPTUAL_NETWORKS,
+        argument="perceptual_network",
+    )
+    maps, _ = feature_maps(network, PERCEPTUAL_STRIDES)
+    looking = keras.Model(network.input, [maps[stride] for stride in PERCEPTUAL_STRIDES])
+    return lambda pictures: looking(pictures, training=False)
+
+
 def check_settings(config: TrainConfig) -> None:
     """Raises ValueError for a setting that the run's network or its input would not honour."""
     name, head = config.network.network, config.network.head
@@ -523,6 +581,11 @@ def check_settings(config: TrainConfig) -> None:
         raise ValueError(
             "chroma_weighting needs a regression: head 'regression', or a regression_weight. "
             f"Received: {config.chroma_weighting}, network {name!r}, head {head!r}"
+        )
+    if config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"):
+        raise ValueError(
+            f"perceptual_weight needs another network than {ADVERSARIAL_NETWORK!r} or "
+            f"'rgb_baseline'. Received: {config.perceptual_weight} and network {name!r}"
         )
     if config.aged_share and config.embeddings is not None:
         raise ValueError(
@@ -551,4 +614,4 @@ def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
     if config.network.network == ADVERSARIAL_NETWORK:
         discriminator = earlier.unet_discriminator(width=config.network.width)
         return AdversarialTask(network, config, class_weights, discriminator)
-    return ColorizationTask(network, config, class_weights)
+    return ColorizationTask(network, config, class_weights, build_perception(config))

@@ -176,8 +176,9 @@ def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     for name in ("init_from", "embeddings", "teacher_cache"):
         if told.get(name) is not None:
             told[name] = Path(told[name]).name
-    if told.get("teacher"):
-        told["teacher"] = told["teacher"].partition(":")[0]
+    for name in ("teacher", "perceptual_network"):
+        if told.get(name):
+            told[name] = told[name].partition(":")[0]
     return told
 
 

@@ -213,12 +213,13 @@ def test_nearest_bin_of_each_bin_is_itself():
 # --------------------------------------------------------------------------- soft encoding
 
 
-def test_encode_ab_by_hand():
-    # Gray sits on a bin; four more lie 10 away: exp(-100 / 50) = e^-2 of its weight each.
-    encoded = to_numpy(color.encode_ab(np.zeros((1, 2))))[0]
-    total = 1 + 4 * np.exp(-2)
+@pytest.mark.parametrize(("settings", "exponent"), [({}, -2), ({"sigma": 10.0}, -0.5)])
+def test_encode_ab_by_hand(settings, exponent):
+    # Gray sits on a bin; four more lie 10 away: exp(-100 / (2 σ²)) of its weight each.
+    encoded = to_numpy(color.encode_ab(np.zeros((1, 2)), **settings))[0]
+    total = 1 + 4 * np.exp(exponent)
     expected = {(0, 0): 1 / total}
-    expected |= {bin_: np.exp(-2) / total for bin_ in [(10, 0), (-10, 0), (0, 10), (0, -10)]}
+    expected |= {bin_: np.exp(exponent) / total for bin_ in [(10, 0), (-10, 0), (0, 10), (0, -10)]}
     got = {tuple(map(int, AB_BINS[i])): encoded[i] for i in np.flatnonzero(encoded)}
     assert got == pytest.approx(expected, abs=1e-6)
 

@@ -170,6 +170,15 @@ def test_cross_entropy_by_hand():
     assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
+def test_cross_entropy_is_of_colours_as_soft_as_asked(logits):
+    gray = np.zeros((2, SIZE, SIZE, 2), "float32")
+    target = np.zeros(313)
+    target[int(nearest_bin(np.zeros(2)))] = 1.0
+    almost_hard = float(losses.rebalanced_cross_entropy(logits, gray, UNIFORM, sigma=0.5))
+    hard = -(target * log_softmax(logits.astype("float64"), axis=-1)).sum(-1).mean()
+    assert almost_hard == pytest.approx(hard, rel=1e-5)
+
+
 def test_cross_entropy_of_an_undecided_network_is_log_313(ab, logits):
     loss = losses.rebalanced_cross_entropy(np.zeros_like(logits), ab, UNIFORM)
     assert float(loss) == pytest.approx(np.log(313), rel=1e-5)
@@ -300,3 +309,60 @@ def test_chroma_weighting_makes_vivid_pixels_count_more():
     predicted = truth + np.array([[[[0.1, 0.1], [0.2, 0.2]]]], "float32")
     loss = losses.regression_loss(predicted, truth, chroma_weighting=4.0)
     assert float(loss) == pytest.approx((0.01 * 1 + 0.04 * (1 + 4 * 0.5)) / 2, rel=1e-5)
+
+
+# ------------------------------------------------------------------------------ perceptual
+
+
+@pytest.fixture
+def luminance(rng):
+    return rng.uniform(-0.6, 0.6, (2, SIZE, SIZE, 1)).astype("float32")
+
+
+def pixels_and_means(pictures):
+    return [pictures, ops.average_pool(pictures, 2, 2)]
+
+
+def test_perceptual_by_hand():
+    """Red is (1, -1, -1) / √3 to the network; its gray, 127 of 255, is (-1, -1, -1) / √3."""
+    ab, lightness = np.array([80.0942, 67.2015]), 53.2408  # pure red
+    truth = np.full((1, 4, 4, 2), ab / AB_SCALE, "float32")
+    luminance = np.full((1, 4, 4, 1), lightness / 50 - 1, "float32")
+    gray = np.zeros((1, 1, 1, 2), "float32")
+    loss = losses.perceptual_loss(gray, truth, luminance, lambda pictures: [pictures * 1e3])
+    assert float(loss) == pytest.approx(2**2 / 3, abs=0.05)
+
+
+def test_perceptual_sees_no_difference_where_there_is_none(ab, luminance):
+    ab = ab * 0.2  # within the gamut
+    assert float(losses.perceptual_loss(ab, ab, luminance, pixels_and_means)) == 0
+
+
+def test_perceptual_is_a_mean_over_maps(ab, predicted, luminance):
+    def loss(perceive):
+        return float(losses.perceptual_loss(predicted, ab, luminance, perceive))
+
+    halves = [loss(lambda p, i=i: [pixels_and_means(p)[i]]) for i in range(2)]
+    assert halves[0] != pytest.approx(halves[1], rel=0.01)
+    assert loss(pixels_and_means) == pytest.approx(np.mean(halves), rel=1e-5)
+
+
+def test_perceptual_is_blind_outside_the_mask(ab, predicted, luminance, mask):
+    def loss(colors):
+        return float(losses.perceptual_loss(colors, ab, luminance, pixels_and_means, mask))
+
+    outside = np.where(mask == 0, 0.7, predicted)
+    assert loss(outside) == loss(predicted) > 0.01
+    assert loss(np.where(mask == 1, 0.7, predicted)) != pytest.approx(loss(predicted), rel=0.01)
+
+
+@pytest.mark.parametrize("lightness", [-1.0, 0.0, 1.0])
+def test_gradient_of_perceptual_is_finite(ab, predicted, lightness):
+    """Black and white, too, and colours far outside the gamut."""
+    luminance = np.full((2, SIZE, SIZE, 1), lightness, "float32")
+    colors = tf.Variable(predicted[:, ::4, ::4])
+    with tf.GradientTape() as tape:
+        loss = losses.perceptual_loss(colors, ab, luminance, pixels_and_means)
+    gradient = tape.gradient(loss, colors).numpy()
+    assert np.isfinite(gradient).all()
+    assert np.abs(gradient).max() > 0 or lightness != 0

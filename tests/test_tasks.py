@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from colorizer import color, masks, networks, tasks, training
+from colorizer import color, losses, masks, networks, tasks, training
 from colorizer.color import AB_BINS, rgb_to_lab
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -66,6 +66,9 @@ def test_training_offers_what_it_always_did():
         ({"regression_weight": math.inf}, "regression_weight must be 0 or more.*inf"),
         ({"chroma_weighting": -0.5}, "chroma_weighting.*-0.5"),
         ({"aged_share": -0.1}, "aged_share must be from 0 to 1.*-0.1"),
+        ({"hint_share": 1.1}, "hint_share must be from 0 to 1.*1.1"),
+        ({"encoding_sigma": 0.0}, "encoding_sigma must be a positive number.*0.0"),
+        ({"perceptual_weight": -2.0}, "perceptual_weight must be 0 or more.*-2"),
         ({"ema_momentum": 1.0}, "ema_momentum must be between 0 and 1.*1.0"),
         ({"ema_momentum": 0.0}, "ema_momentum"),
         ({"mask_weight": math.nan}, "mask_weight must be 0 or more.*nan"),
@@ -343,6 +346,51 @@ def test_averaged_weights_are_there_inside_and_gone_outside(photographs):
     assert all((a == b).all() for a, b in zip(before, values(task), strict=True))
 
 
+@pytest.fixture
+def mobilenet(tmp_path, monkeypatch):
+    """`MobileNetV2:FILE`, three convolutions in its place."""
+
+    def build(**arguments):
+        image = x = keras.Input(arguments["input_shape"])
+        for stride in (4, 2, 2):
+            x = keras.layers.Conv2D(3, stride, strides=stride, use_bias=False)(x)
+        return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", build)
+    (tmp_path / "net.h5").touch()
+    return f"MobileNetV2:{tmp_path / 'net.h5'}"
+
+
+def test_what_a_network_sees_is_lost_too_but_is_no_part_of_the_task(photographs, mobilenet):
+    plain, both = small_task(), small_task(perceptual_weight=2.0, perceptual_network=mobilenet)
+    outputs = plain(photographs, training=False)
+    decoded = color.annealed_mean(
+        outputs["ab_logits"], plain.class_weights, temperature=0.38**0.5, correction=0.5
+    )
+    known = outputs["true_ab"], outputs["luminance"], both.perceive
+    expected = 2 * float(losses.perceptual_loss(np.array(decoded) / 110, *known))
+    difference = both.compute_loss(y_pred=outputs) - plain.compute_loss(y_pred=outputs)
+    assert expected > 0.01
+    assert float(difference) == pytest.approx(expected, rel=1e-3)
+    assert [tuple(each.shape[1:]) for each in both.perceive(photographs.astype("float32"))] == [
+        (photographs.shape[1] // stride, photographs.shape[2] // stride, 3) for stride in (4, 8, 16)
+    ]
+    assert len(both.variables) == len(plain.variables)  # neither trained nor stored
+
+
+@pytest.mark.parametrize(("share", "hinted"), [(0.0, 0), (1.0, 1)])
+def test_hints_are_shown_as_often_as_asked(photographs, share, hinted, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        tasks.hints,
+        "sample_hints",
+        lambda ab, seed, *, none_share: asked.append(none_share) or ops.zeros((*ab.shape[:3], 3)),
+    )
+    config = settings(network=dataclasses.replace(networks.TINY, hints=True), hint_share=share)
+    tasks.build_task(config, UNIFORM)(photographs, training=True)
+    assert asked == [1 - hinted]
+
+
 @pytest.mark.parametrize("training", [True, False])
 def test_old_photographs_are_for_training_alone_and_keep_their_colours(photographs, training):
     task, plain = small_task(aged_share=1.0), small_task()
@@ -361,6 +409,14 @@ def test_old_photographs_are_for_training_alone_and_keep_their_colours(photograp
             "chroma_weighting needs a regression.*'rgb_baseline'",
         ),
         ({"network": NetworkConfig(), "chroma_weighting": 2.0}, "chroma_weighting.*'distribution'"),
+        (
+            {"network": networks.PRESETS["rgb_baseline"], "perceptual_weight": 1.0},
+            "perceptual_weight needs another network.*'rgb_baseline'",
+        ),
+        (
+            {"network": NetworkConfig(), "perceptual_weight": 1.0, "perceptual_network": "VGG19"},
+            "perceptual_network: expected MobileNetV2.*'VGG19'",
+        ),
         ({"aged_share": 0.5, "embeddings": "cache"}, "aged_share and embeddings.*'cache'"),
     ],
 )
