@@ -582,6 +582,12 @@ def check_settings(config: TrainConfig) -> None:
             "chroma_weighting needs a regression: head 'regression', or a regression_weight. "
             f"Received: {config.chroma_weighting}, network {name!r}, head {head!r}"
         )
+    started = config.network.extractor_weights is not None or config.init_from is not None
+    if config.freeze_extractor and not started:
+        raise ValueError(
+            "freeze_extractor needs an extractor that knows something: extractor_weights or "
+            "init_from. Received: neither"
+        )
     if config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"):
         raise ValueError(
             f"perceptual_weight needs another network than {ADVERSARIAL_NETWORK!r} or "

@@ -309,8 +309,13 @@ def test_the_regression_is_of_the_colours_that_users_see(photographs):
     assert float(difference) == pytest.approx(3 * expected, rel=1e-4)
 
 
-def test_a_frozen_extractor_keeps_weights_and_statistics(photographs):
-    task = small_task(freeze_extractor=True)
+def test_a_frozen_extractor_keeps_weights_and_statistics(photographs, tmp_path):
+    file = tmp_path / "extractor.weights.h5"
+    small_task().network.get_layer("extractor").save_weights(file)
+    known = dataclasses.replace(networks.TINY, extractor_weights=str(file))
+    config = settings(network=known, freeze_extractor=True)
+    task = tasks.build_task(config, UNIFORM)
+    task.compile(optimizer=tasks.build_optimizer(config, 1e-2), jit_compile=False)
     task(photographs, training=False)
     extractor = task.network.get_layer("extractor")
     before = [np.array(v) for v in extractor.variables]
@@ -323,7 +328,8 @@ def test_a_frozen_extractor_keeps_weights_and_statistics(photographs):
 
 
 def test_a_network_without_an_extractor_cannot_freeze_it():
-    config = settings(network=networks.PRESETS["rgb_baseline"], freeze_extractor=True)
+    rgb = networks.PRESETS["rgb_baseline"]
+    config = settings(network=rgb, freeze_extractor=True, init_from="default")
     with pytest.raises(ValueError, match="freeze_extractor: network 'rgb_baseline' has no"):
         tasks.build_task(config, UNIFORM)
 
@@ -417,6 +423,7 @@ def test_old_photographs_are_for_training_alone_and_keep_their_colours(photograp
             {"network": NetworkConfig(), "perceptual_weight": 1.0, "perceptual_network": "VGG19"},
             "perceptual_network: expected MobileNetV2.*'VGG19'",
         ),
+        ({"network": NetworkConfig(), "freeze_extractor": True}, "freeze_extractor needs.*neither"),
         ({"aged_share": 0.5, "embeddings": "cache"}, "aged_share and embeddings.*'cache'"),
     ],
 )
