@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from colorizer import runs
 from colorizer.data import DataConfig, counted_source
 from colorizer.pretraining import PretrainConfig, pretrain
 from colorizer.tasks import TrainConfig
@@ -111,8 +112,22 @@ def _started_from(config: Config, made: Path | None) -> Config:
     return dataclasses.replace(config, network=network)
 
 
+def _complete(config: Config, folder: Path) -> Path | None:
+    """The result of a run of these very settings that is complete already."""
+    result = folder / ("model.json" if isinstance(config, TrainConfig) else "extractor.weights.h5")
+    if runs.last_checkpoint(folder)[1] < config.epochs or not result.is_file():
+        return None
+    try:
+        same = type(config).from_dict(runs.read_json(folder / "config.json", {})) == config
+    except (ValueError, TypeError, AttributeError):
+        return None  # the run itself tells what is wrong
+    return result if same else None
+
+
 def _run(config: Config, folder: Path) -> Path:
     """Does one run, or what is missing of it."""
+    if (result := _complete(config, folder)) is not None:
+        return result
     resume = any(folder.glob("checkpoint-*.weights.h5"))
     if isinstance(config, PretrainConfig):
         return pretrain(config, folder, resume=resume)

@@ -91,6 +91,28 @@ def test_a_run_with_a_checkpoint_is_resumed(written, runs, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stored", "again"),
+    [
+        ({}, ["2-frozen", "3-whole"]),
+        ({"epochs": 3}, ["1-pretrain", "2-frozen", "3-whole"]),  # of other settings
+        (None, ["1-pretrain", "2-frozen", "3-whole"]),
+    ],
+)
+def test_complete_runs_are_passed_over(written, runs, tmp_path, stored, again) -> None:
+    begun = tmp_path / "runs" / "1-pretrain"
+    begun.mkdir(parents=True)
+    for name in ("checkpoint-0002.weights.h5", "extractor.weights.h5"):
+        (begun / name).touch()
+    if stored is not None:
+        config = dataclasses.asdict(PretrainConfig.from_dict(STAGES["1-pretrain"])) | stored
+        (begun / "config.json").write_text(json.dumps(config))
+    recipe.run_recipe(written, tmp_path, tmp_path / "runs")
+    assert [folder.name for _, _, folder, _ in runs] == again
+    second = next(config for _, config, folder, _ in runs if folder.name == "2-frozen")
+    assert second.network.extractor_weights == str(begun / "extractor.weights.h5")
+
+
+@pytest.mark.parametrize(
     ("name", "text", "told"),
     [
         (None, "", "no recipe; expected a folder of configs"),
