@@ -36,7 +36,7 @@ References
 import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -115,7 +115,8 @@ class TrainConfig:
         pixel_weight: λ of the adversarial task: of the colour loss beside the adversarial one.
         embeddings: folder of the cache of the frozen extractor's embeddings of whole photographs
             (`colorizer.embeddings`); None = the extractor sees each crop, in every step.
-        init_from: a model whose weights to start from, where names and shapes agree.
+        init_from: a model whose weights to start from, where names and shapes agree; those of
+            `network.extractor_weights` go before.
         seed: of weights, order, crops, masks and hints.
 
     Raises:
@@ -525,21 +526,42 @@ def averaged_weights(task: keras.Model) -> Iterator[None]:
             variable.assign(value)
 
 
-def copy_matching_weights(source: keras.Model, target: keras.Model) -> int:
-    """Copies the variables whose paths and shapes agree; returns how many did."""
+def copy_matching_weights(
+    source: keras.Model, target: keras.Model, *, kept: Sequence[keras.Variable] = ()
+) -> int:
+    """Copies the variables whose paths and shapes agree, but `kept`; returns how many did."""
     known = {v.path: v for v in source.variables}
-    matching = [v for v in target.variables if v.path in known and known[v.path].shape == v.shape]
+    left = {id(v) for v in kept}
+    matching = [
+        v
+        for v in target.variables
+        if v.path in known and known[v.path].shape == v.shape and id(v) not in left
+    ]
     for variable in matching:
         variable.assign(known[variable.path])
     return len(matching)
 
 
+def _extractor(network: keras.Model) -> keras.Model | None:
+    return next((layer for layer in network.layers if layer.name == "extractor"), None)
+
+
 def _freeze_extractor(network: keras.Model) -> None:
     """Its weights and its statistics: a frozen batch normalisation normalises as in inference."""
-    names = [layer.name for layer in network.layers]
-    if "extractor" not in names:
+    extractor = _extractor(network)
+    if extractor is None:
         raise ValueError(f"freeze_extractor: network {network.name!r} has no extractor")
-    network.get_layer("extractor").trainable = False
+    extractor.trainable = False
+
+
+def _start_from(network: keras.Model, config: TrainConfig) -> None:
+    """Takes on the weights of `init_from`; an extractor with weights of its own keeps those."""
+    extractor = _extractor(network)
+    kept = []
+    if extractor is not None and config.network.extractor_weights is not None:
+        kept = extractor.variables
+    start = weights.load_pretrained(str(config.init_from)).network
+    copy_matching_weights(start, network, kept=kept)
 
 
 def build_perception(config: TrainConfig) -> Perceive | None:
@@ -613,7 +635,7 @@ def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:
     check_settings(config)
     network = networks.build_network(config.network, embedding_input=config.embeddings is not None)
     if config.init_from is not None:
-        copy_matching_weights(weights.load_pretrained(config.init_from).network, network)
+        _start_from(network, config)
     if config.freeze_extractor:
         _freeze_extractor(network)
     class_weights = color.rebalancing_weights(prior, rebalancing=config.rebalancing)

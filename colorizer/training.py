@@ -19,6 +19,7 @@ optimizer, learning-rate schedule, random state and the stream of photographs ar
 the last complete epoch.
 """
 
+import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -150,17 +151,17 @@ class RunFolder(keras.callbacks.Callback):
 
 def _lineage(config: TrainConfig) -> list[dict[str, Any]]:
     """The runs whose weights this one starts from, oldest first, as their models tell them."""
+    lineage: list[dict[str, Any]] = []
     if config.init_from is not None:
         told = weights.load_pretrained(config.init_from).details.get("training", [])
-        return list(told) if isinstance(told, list) else [told]  # older runs told of themselves
+        lineage += told if isinstance(told, list) else [told]  # older runs told of themselves
     network = config.network
-    if network.extractor != "xception_half" or network.extractor_weights is None:
-        return []
-    described = Path(network.extractor_weights).with_name("config.json")
-    try:
-        return [_without_paths(runs.read_json(described, {}))]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return []  # no file, or not that of a pretraining
+    if network.extractor == "xception_half" and network.extractor_weights is not None:
+        described = Path(network.extractor_weights).with_name("config.json")
+        # Where there is no file, or not that of a pretraining, there is nothing to tell.
+        with contextlib.suppress(KeyError, TypeError, ValueError, AttributeError):
+            lineage.append(_without_paths(runs.read_json(described, {})))
+    return lineage
 
 
 def _published(config: TrainConfig) -> dict[str, Any]:

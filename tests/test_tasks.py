@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from colorizer import color, losses, masks, networks, tasks, training
+from colorizer import color, losses, masks, networks, tasks, training, weights
 from colorizer.color import AB_BINS, rgb_to_lab
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -325,6 +325,33 @@ def test_a_frozen_extractor_keeps_weights_and_statistics(photographs, tmp_path):
     assert any(
         (np.array(v) != b).any() for v, b in zip(task.trainable_variables, rest, strict=True)
     )
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_extractor_with_weights_of_its_own_keeps_them(tmp_path, own):
+    keras.utils.set_random_seed(1)
+    start, other = (small_task().network for _ in range(2))
+    file = tmp_path / "extractor.weights.h5"
+    other.get_layer("extractor").save_weights(file)
+    config = dataclasses.replace(networks.TINY, extractor_weights=None)
+    model = weights.Pretrained(network=start, config=config, prior=UNIFORM, rebalancing=0.5)
+    weights.save_pretrained(model, tmp_path / "start.json")
+    known = dataclasses.replace(networks.TINY, extractor_weights=str(file) if own else None)
+    started = tasks.build_task(
+        settings(network=known, init_from=str(tmp_path / "start.json")), UNIFORM
+    ).network
+
+    def kernels(network):
+        inner = network.get_layer("extractor")
+        outside = next(
+            v for v in network.variables if v.path not in {w.path for w in inner.variables}
+        )
+        return np.array(inner.variables[0]), np.array(outside)
+
+    extractor, rest = kernels(started)
+    np.testing.assert_allclose(extractor, kernels(other if own else start)[0], atol=1e-3)
+    np.testing.assert_allclose(rest, kernels(start)[1], atol=1e-3)
+    assert np.abs(kernels(other)[0] - kernels(start)[0]).max() > 0.01
 
 
 def test_a_network_without_an_extractor_cannot_freeze_it():
