@@ -70,6 +70,20 @@ def xception(*, width: float = 1.0, name: str = "xception_features") -> keras.Mo
     return keras.Model(image, x, name=name)
 
 
+def check_application(described: str, *, known: Collection[str], argument: str) -> None:
+    """Refuses what `pooled_application` would; whether weights can be downloaded is not tried.
+
+    Raises:
+        ValueError: another name than the known ones, or no such file.
+    """
+    name, _, file = described.partition(":")
+    if name not in known or (file and not Path(file).is_file()):
+        expected = " or ".join(f"{name}[:FILE.weights.h5]" for name in known)
+        raise ValueError(
+            f"{argument}: expected {expected}, of a file there. Received: {described!r}"
+        )
+
+
 def pooled_application(
     described: str, size: int | None, *, known: Collection[str], argument: str
 ) -> keras.Model:
@@ -85,12 +99,8 @@ def pooled_application(
     Raises:
         ValueError: another name, no such file, or weights that cannot be had.
     """
+    check_application(described, known=known, argument=argument)
     name, _, file = described.partition(":")
-    if name not in known or (file and not Path(file).is_file()):
-        expected = " or ".join(f"{name}[:FILE.weights.h5]" for name in known)
-        raise ValueError(
-            f"{argument}: expected {expected}, of a file there. Received: {described!r}"
-        )
     try:
         with warnings.catch_warnings():  # of weights that were trained at one size: for any
             warnings.filterwarnings("ignore", message=".*Weights for input shape.*")

@@ -60,9 +60,9 @@ def sample_hints(
     Args:
         ab: True colours a/110, b/110, shape (B, H, W, 2), from -1 to 1.
         seed_generator: State of the randomness; each call advances it.
-        none_share: Probability of no hint whatever the geometric draw, which itself gives none
-            in one example of eight.
-        full_share: Probability of everything revealed, pixel by pixel.
+        none_share: Probability of no hint whatever else is drawn; the geometric law itself gives
+            none in one example of eight.
+        full_share: Probability, of the other examples, of everything revealed, pixel by pixel.
 
     Returns:
         Tensor a/110, b/110, indicator, float32 of shape (B, H, W, 3); all 0 without a hint.
@@ -87,7 +87,8 @@ def sample_hints(
     side = 1 + ops.floor(uniform(MAX_PATCHES, 1) * LARGEST_PATCH)
     # Inverse of the geometric distribution function; 1 - u lies in (0, 1], where log is finite.
     number = ops.floor(ops.log(1 - uniform(1, 1)) / np.log(1 - PATCH_PROBABILITY))
-    number = ops.where(uniform(1, 1) < none_share, 0.0, number)
+    none = uniform(1, 1) < none_share
+    number = ops.where(none, 0.0, number)
     used = ops.cast(ops.arange(MAX_PATCHES, dtype="float32")[:, None] < number, "float32")
     rows, columns = covered(height) * used, covered(width)
     area = ops.sum(rows, -1, keepdims=True) * ops.sum(columns, -1, keepdims=True)
@@ -96,7 +97,8 @@ def sample_hints(
     painted = ops.einsum("bnh,bnw,bnc->bhwc", rows, columns, means)
     patches = painted / ops.maximum(painted[..., 2:], 1.0)
     revealed = ops.concatenate([ab, ops.ones_like(ab[..., :1])], -1)
-    return ops.where(uniform(1, 1, 1) < full_share, revealed, patches)
+    full = (uniform(1, 1, 1) < full_share) & ~none[..., None]
+    return ops.where(full, revealed, patches)
 
 
 # ---------------------------------------------------------------------------------------------

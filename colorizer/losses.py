@@ -133,7 +133,8 @@ def perceptual_loss(
     """How different two pictures look to a network that knows the world [4].
 
     At each spot of each feature map the channels are brought to unit length; the loss is the
-    squared distance of these vectors, a mean over spots and maps: 0 to 4.
+    squared distance of these vectors, a mean over coloured spots, then over maps: 0 to 4, of maps
+    that are nowhere negative 0 to 2.
 
     Args:
         predicted: (B, h, w, 2) in network units; brought to the truth's size bilinearly.
@@ -155,7 +156,7 @@ def perceptual_loss(
         return [ops.normalize(ops.cast(each, "float32"), axis=-1, epsilon=1e-6) for each in maps]
 
     distances = [
-        ops.mean(ops.sum(ops.square(a - b), axis=-1))
+        _mean_inside(ops.sum(ops.square(a - b), axis=-1), mask, a)
         for a, b in zip(features(seen), map(ops.stop_gradient, features(ab)), strict=True)
     ]
     return sum(distances) / len(distances)

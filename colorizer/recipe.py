@@ -69,9 +69,11 @@ def run_recipe(
 
     Raises:
         ValueError: no recipe, settings that do not fit together, missing photographs, a teacher
-            for a recipe without a pretraining, or a folder with runs of another recipe.
+            for a recipe without a pretraining, or a folder with runs of another recipe, or with
+            one that started from another run than is there now.
     """
     made: Path | None = None
+    renewed: str | None = None  # the last run that was not complete before
     stages = read_recipe(recipe)
     if not Path(photos).is_dir():
         raise ValueError(f"photos must be a folder. Received: {str(photos)!r}")
@@ -81,7 +83,12 @@ def run_recipe(
         config = dataclasses.replace(config, data=_located(config.data, Path(photos)))
         if isinstance(config, PretrainConfig) and teacher is not None:
             config = dataclasses.replace(config, teacher=teacher)
-        made = _run(shrunk(_started_from(config, made)), Path(folder) / name)
+        config, within = shrunk(_started_from(config, made)), Path(folder) / name
+        if renewed is not None and runs.last_checkpoint(within)[0] is not None:
+            raise ValueError(f"{within} is not from {renewed} as it is now: remove it")
+        made = _complete(config, within)
+        if made is None:
+            made, renewed = _run(config, within), name
     if made is None:
         raise ValueError(f"{recipe}: no recipe")
     return made
@@ -126,8 +133,6 @@ def _complete(config: Config, folder: Path) -> Path | None:
 
 def _run(config: Config, folder: Path) -> Path:
     """Does one run, or what is missing of it."""
-    if (result := _complete(config, folder)) is not None:
-        return result
     resume = any(folder.glob("checkpoint-*.weights.h5"))
     if isinstance(config, PretrainConfig):
         return pretrain(config, folder, resume=resume)

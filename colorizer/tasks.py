@@ -59,7 +59,7 @@ from colorizer import (
 )
 from colorizer.color import AB_SCALE
 from colorizer.data import DataConfig
-from colorizer.extractors import feature_maps, pooled_application
+from colorizer.extractors import check_application, feature_maps, pooled_application
 from colorizer.networks import NetworkConfig
 
 Tensor = Any
@@ -69,11 +69,16 @@ PRIOR_PHOTOS = 2000  # enough for the histogram of 313 bins to settle
 ADVERSARIAL_NETWORK = "unet_gan"
 REGRESSION_VIVIDNESS = 0.5  # the colours that users see by default
 PERCEPTUAL_NETWORKS = ("MobileNetV2",)
-PERCEPTUAL_STRIDES = (4, 8, 16)  # what a colour is near to, up to what it belongs to
+# Of block_3, block_6 and block_13 expanded: what a colour is near to, up to what it belongs to.
+PERCEPTUAL_STRIDES = (4, 8, 16)
+HINT_SHARE = 0.75
 ADVERSARIAL_BETA = 0.5  # Adam's β1 where two players chase each other [1, section 3.3]
 AUTO = "auto"
-WEIGHTS = (
-    *("mask_weight", "pixel_weight", "regression_weight", "perceptual_weight"),
+NON_NEGATIVE = (
+    "mask_weight",
+    "pixel_weight",
+    "regression_weight",
+    "perceptual_weight",
     "chroma_weighting",
 )
 
@@ -120,7 +125,7 @@ class TrainConfig:
         seed: of weights, order, crops, masks and hints.
 
     Raises:
-        ValueError: a learning rate, share, weight, σ, δ or pattern that is none.
+        ValueError: a learning rate, share, weight, σ, δ, network or pattern that is none.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -139,7 +144,7 @@ class TrainConfig:
     perceptual_network: str = PERCEPTUAL_NETWORKS[0]
     huber_delta: float | None = None
     chroma_weighting: float = 0.0
-    hint_share: float = 0.75
+    hint_share: float = HINT_SHARE
     aged_share: float = 0.0
     freeze_extractor: bool = False
     ema_momentum: float | None = None
@@ -164,7 +169,7 @@ class TrainConfig:
             raise ValueError(
                 f"ema_momentum must be between 0 and 1, or None. Received: {self.ema_momentum}"
             )
-        for name in WEIGHTS:
+        for name in NON_NEGATIVE:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
         if not 0 < self.encoding_sigma < math.inf:
@@ -174,6 +179,11 @@ class TrainConfig:
         if self.huber_delta is not None and not 0 < self.huber_delta < math.inf:
             raise ValueError(
                 f"huber_delta must be a positive number or None. Received: {self.huber_delta}"
+            )
+        if self.perceptual_network.partition(":")[0] not in PERCEPTUAL_NETWORKS:
+            expected = " or ".join(f"{name}[:FILE.weights.h5]" for name in PERCEPTUAL_NETWORKS)
+            raise ValueError(
+                f"perceptual_network must be {expected}. Received: {self.perceptual_network!r}"
             )
         for pattern in self.mask_patterns:
             try:
@@ -291,25 +301,29 @@ class ColorizationTask(keras.Model):
         mask, ab = y_pred.get("mask"), y_pred["true_ab"]
         if "rgb" in y_pred:
             return losses.rgb_loss(y_pred["rgb"], y_pred["true_rgb"])
-        temperature, correction = color.vividness_to_decoding(REGRESSION_VIVIDNESS)
-        decoded = networks.predicted_ab(
-            y_pred, self.class_weights, temperature=temperature, correction=correction
-        )
-        decoded = decoded / AB_SCALE
         if "ab_logits" in y_pred:
             class_weights, sigma = self.class_weights, self.config.encoding_sigma
             loss = losses.rebalanced_cross_entropy(
                 y_pred["ab_logits"], ab, ops.convert_to_tensor(class_weights), mask, sigma=sigma
             )
             if self.config.regression_weight:
-                regression = self._regression_loss(decoded, y_pred)
+                regression = self._regression_loss(self._decoded(y_pred), y_pred)
                 loss = loss + self.config.regression_weight * regression
         else:
-            loss = self._regression_loss(decoded, y_pred)
+            loss = self._regression_loss(y_pred["ab"], y_pred)
         if self.perceive is not None:
-            looks = losses.perceptual_loss(decoded, ab, y_pred["luminance"], self.perceive, mask)
+            decoded, luminance = self._decoded(y_pred), y_pred["luminance"]
+            looks = losses.perceptual_loss(decoded, ab, luminance, self.perceive, mask)
             loss = loss + self.config.perceptual_weight * looks
         return loss
+
+    def _decoded(self, y_pred: dict[str, Tensor]) -> Tensor:
+        """The colours that users see, (B, h, w, 2) in network units."""
+        temperature, correction = color.vividness_to_decoding(REGRESSION_VIVIDNESS)
+        decoded = networks.predicted_ab(
+            y_pred, self.class_weights, temperature=temperature, correction=correction
+        )
+        return decoded / AB_SCALE
 
     def _regression_loss(self, predicted: Tensor, y_pred: dict[str, Tensor]) -> Tensor:
         return losses.regression_loss(
@@ -561,7 +575,16 @@ def _start_from(network: keras.Model, config: TrainConfig) -> None:
     if extractor is not None and config.network.extractor_weights is not None:
         kept = extractor.variables
     start = weights.load_pretrained(str(config.init_from)).network
-    copy_matching_weights(start, network, kept=kept)
+    if not copy_matching_weights(start, network, kept=kept):
+        raise ValueError(
+            f"init_from: {config.init_from!r} has no weights in common with the network"
+        )
+    if config.freeze_extractor and extractor is not None and not kept:
+        copied = copy_matching_weights(start, extractor)
+        if copied < len(extractor.variables):
+            raise ValueError(
+                f"freeze_extractor: {config.init_from!r} has not the extractor of the network"
+            )
 
 
 def build_perception(config: TrainConfig) -> Perceive | None:
@@ -574,52 +597,80 @@ def build_perception(config: TrainConfig) -> Perceive | None:
     """
     if not config.perceptual_weight:
         return None
-    network = pooled_application(
-        config.perceptual_network,
-        None,
-        known=PERCEPTUAL_NETWORKS,
-        argument="perceptual_network",
-    )
+    with dtype_policy("float32"):  # in half precision its gradients point elsewhere
+        network = pooled_application(
+            config.perceptual_network,
+            None,
+            known=PERCEPTUAL_NETWORKS,
+            argument="perceptual_network",
+        )
     maps, _ = feature_maps(network, PERCEPTUAL_STRIDES)
     looking = keras.Model(network.input, [maps[stride] for stride in PERCEPTUAL_STRIDES])
+    looking.trainable = False
     return lambda pictures: looking(pictures, training=False)
 
 
 def check_settings(config: TrainConfig) -> None:
     """Raises ValueError for a setting that the run's network or its input would not honour."""
-    name, head = config.network.network, config.network.head
-    if config.mask_patterns and not config.network.mask:
-        raise ValueError(
-            "mask_patterns need a network with the input mask. "
-            f"Received: {', '.join(config.mask_patterns)} and mask=False"
+    for unfit, told in _misfits(config):
+        if unfit:
+            raise ValueError(told)
+    if config.perceptual_weight:
+        check_application(
+            config.perceptual_network, known=PERCEPTUAL_NETWORKS, argument="perceptual_network"
         )
-    if config.regression_weight and head != "distribution":
-        raise ValueError(
-            "regression_weight needs head 'distribution': the loss of another is a regression "
-            f"already. Received: {config.regression_weight} and head {head!r}"
-        )
+
+
+def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
+    """Whether a setting does not fit the others, and what to say if so."""
+    network, start = config.network, config.init_from
+    name, head, own = network.network, network.head, network.extractor_weights
+    yield (
+        config.mask_patterns and not network.mask,
+        "mask_patterns need a network with the input mask. "
+        f"Received: {', '.join(config.mask_patterns)} and mask=False",
+    )
+    yield (
+        config.hint_share != HINT_SHARE and not network.hints,
+        "hint_share needs a network with the input hints. "
+        f"Received: {config.hint_share} and hints=False",
+    )
+    yield (
+        config.encoding_sigma != color.SIGMA and head != "distribution",
+        "encoding_sigma needs head 'distribution'. "
+        f"Received: {config.encoding_sigma} and head {head!r}",
+    )
+    yield (
+        config.regression_weight and head != "distribution",
+        "regression_weight needs head 'distribution': the loss of another is a regression "
+        f"already. Received: {config.regression_weight} and head {head!r}",
+    )
     regresses = config.regression_weight or (head == "regression" and name != "rgb_baseline")
-    if config.chroma_weighting and not regresses:
-        raise ValueError(
-            "chroma_weighting needs a regression: head 'regression', or a regression_weight. "
-            f"Received: {config.chroma_weighting}, network {name!r}, head {head!r}"
-        )
-    started = config.network.extractor_weights is not None or config.init_from is not None
-    if config.freeze_extractor and not started:
-        raise ValueError(
-            "freeze_extractor needs an extractor that knows something: extractor_weights or "
-            "init_from. Received: neither"
-        )
-    if config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"):
-        raise ValueError(
-            f"perceptual_weight needs another network than {ADVERSARIAL_NETWORK!r} or "
-            f"'rgb_baseline'. Received: {config.perceptual_weight} and network {name!r}"
-        )
-    if config.aged_share and config.embeddings is not None:
-        raise ValueError(
-            "aged_share and embeddings exclude each other: those are of photographs as they are. "
-            f"Received: {config.aged_share} and {config.embeddings!r}"
-        )
+    yield (
+        config.chroma_weighting and not regresses,
+        "chroma_weighting needs a regression: head 'regression', or a regression_weight. "
+        f"Received: {config.chroma_weighting}, network {name!r}, head {head!r}",
+    )
+    yield (
+        config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"),
+        f"perceptual_weight needs another network than {ADVERSARIAL_NETWORK!r} or "
+        f"'rgb_baseline'. Received: {config.perceptual_weight} and network {name!r}",
+    )
+    yield (
+        config.freeze_extractor and own is None and start is None,
+        "freeze_extractor needs an extractor that knows something: extractor_weights or "
+        "init_from. Received: neither",
+    )
+    yield (
+        name == "residual_encoder" and own is not None and start is not None,
+        "extractor_weights and init_from exclude each other for 'residual_encoder'. "
+        f"Received: {own!r} and {start!r}",
+    )
+    yield (
+        config.aged_share and config.embeddings is not None,
+        "aged_share and embeddings exclude each other: those are of photographs as they are. "
+        f"Received: {config.aged_share} and {config.embeddings!r}",
+    )
 
 
 def build_task(config: TrainConfig, prior: np.ndarray) -> ColorizationTask:

@@ -320,7 +320,8 @@ def luminance(rng):
 
 
 def pixels_and_means(pictures):
-    return [pictures, ops.average_pool(pictures, 2, 2)]
+    """Some of them 0 in all channels, as behind a ReLU."""
+    return [pictures, ops.relu(ops.average_pool(pictures, 2, 2))]
 
 
 def test_perceptual_by_hand():
@@ -354,6 +355,15 @@ def test_perceptual_is_blind_outside_the_mask(ab, predicted, luminance, mask):
     outside = np.where(mask == 0, 0.7, predicted)
     assert loss(outside) == loss(predicted) > 0.01
     assert loss(np.where(mask == 1, 0.7, predicted)) != pytest.approx(loss(predicted), rel=0.01)
+
+
+def test_perceptual_is_a_mean_over_the_mask(ab, predicted, luminance, mask):
+    def loss(colors, *where):
+        return float(losses.perceptual_loss(colors, ab, luminance, lambda p: [p], *where))
+
+    left = [x[:, :, :4] for x in (predicted, ab, luminance)]
+    of_half = losses.perceptual_loss(*left, lambda p: [p])
+    assert loss(predicted, mask) == pytest.approx(float(of_half), rel=1e-5)
 
 
 @pytest.mark.parametrize("lightness", [-1.0, 0.0, 1.0])

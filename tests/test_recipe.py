@@ -83,11 +83,11 @@ def test_a_folder_may_have_an_at_sign_in_its_name(tmp_path) -> None:
 
 
 def test_a_run_with_a_checkpoint_is_resumed(written, runs, tmp_path) -> None:
-    begun = tmp_path / "runs" / "2-frozen"
+    begun = tmp_path / "runs" / "1-pretrain"
     begun.mkdir(parents=True)
     (begun / "checkpoint-0001.weights.h5").touch()
     recipe.run_recipe(written, tmp_path, tmp_path / "runs")
-    assert [resume for *_, resume in runs] == [False, True, False]
+    assert [resume for *_, resume in runs] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,14 @@ def test_complete_runs_are_passed_over(written, runs, tmp_path, stored, again) -
     assert [folder.name for _, _, folder, _ in runs] == again
     second = next(config for _, config, folder, _ in runs if folder.name == "2-frozen")
     assert second.network.extractor_weights == str(begun / "extractor.weights.h5")
+
+
+def test_what_began_from_another_run_is_refused(written, runs, tmp_path) -> None:
+    later = tmp_path / "runs" / "3-whole"
+    later.mkdir(parents=True)
+    (later / "checkpoint-0001.weights.h5").touch()
+    with pytest.raises(ValueError, match=r"3-whole is not from 2-frozen as it is now: remove it"):
+        recipe.run_recipe(written, tmp_path, tmp_path / "runs")
 
 
 @pytest.mark.parametrize(

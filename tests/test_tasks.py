@@ -68,6 +68,7 @@ def test_training_offers_what_it_always_did():
         ({"aged_share": -0.1}, "aged_share must be from 0 to 1.*-0.1"),
         ({"hint_share": 1.1}, "hint_share must be from 0 to 1.*1.1"),
         ({"encoding_sigma": 0.0}, "encoding_sigma must be a positive number.*0.0"),
+        ({"perceptual_network": "VGG19"}, "perceptual_network must be MobileNetV2.*'VGG19'"),
         ({"perceptual_weight": -2.0}, "perceptual_weight must be 0 or more.*-2"),
         ({"ema_momentum": 1.0}, "ema_momentum must be between 0 and 1.*1.0"),
         ({"ema_momentum": 0.0}, "ema_momentum"),
@@ -348,17 +349,43 @@ def test_an_extractor_with_weights_of_its_own_keeps_them(tmp_path, own):
         )
         return np.array(inner.variables[0]), np.array(outside)
 
+    of_own = (other if own else start).get_layer("extractor").variables
+    for got, expected in zip(started.get_layer("extractor").variables, of_own, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-3)
     extractor, rest = kernels(started)
     np.testing.assert_allclose(extractor, kernels(other if own else start)[0], atol=1e-3)
     np.testing.assert_allclose(rest, kernels(start)[1], atol=1e-3)
     assert np.abs(kernels(other)[0] - kernels(start)[0]).max() > 0.01
 
 
-def test_a_network_without_an_extractor_cannot_freeze_it():
-    rgb = networks.PRESETS["rgb_baseline"]
-    config = settings(network=rgb, freeze_extractor=True, init_from="default")
-    with pytest.raises(ValueError, match="freeze_extractor: network 'rgb_baseline' has no"):
+@pytest.fixture
+def unrelated(tmp_path):
+    """A model that shares only its first layers' names with TINY, if any: `unet_gan`."""
+    network = networks.build_network(TINY_GAN)
+    model = weights.Pretrained(network=network, config=TINY_GAN, prior=UNIFORM, rebalancing=0.5)
+    return weights.save_pretrained(model, tmp_path / "other.json")
+
+
+def test_what_freezes_an_extractor_must_have_it(unrelated, tmp_path):
+    config = settings(
+        network=networks.TINY, init_from=str(tmp_path / "other.json"), freeze_extractor=True
+    )
+    with pytest.raises(ValueError, match=r"freeze_extractor: .*other.json' has not the extractor"):
         tasks.build_task(config, UNIFORM)
+
+
+def test_a_start_must_have_weights_in_common(unrelated, tmp_path):
+    config = settings(
+        network=networks.PRESETS["rgb_baseline"], init_from=str(tmp_path / "other.json")
+    )
+    with pytest.raises(ValueError, match="has no weights in common"):
+        tasks.build_task(config, UNIFORM)
+
+
+def test_a_network_without_an_extractor_cannot_freeze_it():
+    network = networks.build_network(networks.PRESETS["rgb_baseline"])
+    with pytest.raises(ValueError, match="freeze_extractor: network 'rgb_baseline' has no"):
+        tasks._freeze_extractor(network)
 
 
 def test_averaged_weights_are_there_inside_and_gone_outside(photographs):
@@ -387,6 +414,7 @@ def mobilenet(tmp_path, monkeypatch):
         image = x = keras.Input(arguments["input_shape"])
         for stride in (4, 2, 2):
             x = keras.layers.Conv2D(3, stride, strides=stride, use_bias=False)(x)
+            x = keras.layers.BatchNormalization()(x)
         return keras.Model(image, keras.layers.GlobalAveragePooling2D()(x))
 
     monkeypatch.setattr(keras.applications, "MobileNetV2", build)
@@ -394,13 +422,14 @@ def mobilenet(tmp_path, monkeypatch):
     return f"MobileNetV2:{tmp_path / 'net.h5'}"
 
 
-def test_what_a_network_sees_is_lost_too_but_is_no_part_of_the_task(photographs, mobilenet):
+def test_what_a_network_sees_is_lost_too_but_is_no_part_of_the_task(photographs, mobilenet, rng):
     plain, both = small_task(), small_task(perceptual_weight=2.0, perceptual_network=mobilenet)
     outputs = plain(photographs, training=False)
+    outputs["mask"] = rng.integers(0, 2, (*photographs.shape[:3], 1)).astype("float32")
     decoded = color.annealed_mean(
         outputs["ab_logits"], plain.class_weights, temperature=0.38**0.5, correction=0.5
     )
-    known = outputs["true_ab"], outputs["luminance"], both.perceive
+    known = outputs["true_ab"], outputs["luminance"], both.perceive, outputs["mask"]
     expected = 2 * float(losses.perceptual_loss(np.array(decoded) / 110, *known))
     difference = both.compute_loss(y_pred=outputs) - plain.compute_loss(y_pred=outputs)
     assert expected > 0.01
@@ -409,19 +438,50 @@ def test_what_a_network_sees_is_lost_too_but_is_no_part_of_the_task(photographs,
         (photographs.shape[1] // stride, photographs.shape[2] // stride, 3) for stride in (4, 8, 16)
     ]
     assert len(both.variables) == len(plain.variables)  # neither trained nor stored
+    statistics = photographs[:1].astype("float32"), photographs.astype("float32")
+    of_one, of_all = (np.array(both.perceive(each)[0])[0] for each in statistics)
+    np.testing.assert_allclose(of_one, of_all, rtol=1e-4)  # not those of the batch
 
 
-@pytest.mark.parametrize(("share", "hinted"), [(0.0, 0), (1.0, 1)])
-def test_hints_are_shown_as_often_as_asked(photographs, share, hinted, monkeypatch):
-    asked = []
-    monkeypatch.setattr(
-        tasks.hints,
-        "sample_hints",
-        lambda ab, seed, *, none_share: asked.append(none_share) or ops.zeros((*ab.shape[:3], 3)),
+def test_what_a_network_sees_of_a_regression(photographs, mobilenet):
+    config = settings(
+        network=dataclasses.replace(networks.TINY, head="regression"),
+        perceptual_weight=2.0,
+        perceptual_network=mobilenet,
     )
+    task = tasks.build_task(config, UNIFORM)
+    outputs = task(photographs, training=False)
+    known = outputs["true_ab"], outputs["luminance"], task.perceive
+    expected = losses.regression_loss(outputs["ab"], outputs["true_ab"])
+    expected += 2 * losses.perceptual_loss(outputs["ab"], *known)
+    assert float(task.compute_loss(y_pred=outputs)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_softness_of_classes_reaches_the_loss(photographs):
+    plain, soft = small_task(), small_task(encoding_sigma=20.0)
+    outputs = plain(photographs, training=False)
+    outputs["ab_logits"] *= 30  # decided
+    expected = losses.rebalanced_cross_entropy(
+        outputs["ab_logits"], outputs["true_ab"], plain.class_weights, sigma=20.0
+    )
+    assert float(soft.compute_loss(y_pred=outputs)) == pytest.approx(float(expected), rel=1e-5)
+    assert float(plain.compute_loss(y_pred=outputs)) != pytest.approx(float(expected), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("share", "fewest", "most"), [(0.0, 0, 0), (0.5, 60, 110), (1.0, 150, 190)]
+)
+def test_hints_are_shown_as_often_as_asked(share, fewest, most, rng, monkeypatch):
+    """Of 200 examples; by the geometric law one in eight has none when it might."""
     config = settings(network=dataclasses.replace(networks.TINY, hints=True), hint_share=share)
-    tasks.build_task(config, UNIFORM)(photographs, training=True)
-    assert asked == [1 - hinted]
+    task, drawn, sample = tasks.build_task(config, UNIFORM), [], tasks.hints.sample_hints
+    monkeypatch.setattr(
+        tasks.hints, "sample_hints", lambda *a, **k: drawn.append(sample(*a, **k)) or drawn[-1]
+    )
+    for _ in range(10):
+        task(rng.integers(0, 256, (20, SIZE, SIZE, 3)).astype("uint8"), training=True)
+    hinted = sum(int((np.array(hints)[..., 2].max((1, 2)) > 0).sum()) for hints in drawn)
+    assert fewest <= hinted <= most
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -447,8 +507,23 @@ def test_old_photographs_are_for_training_alone_and_keep_their_colours(photograp
             "perceptual_weight needs another network.*'rgb_baseline'",
         ),
         (
-            {"network": NetworkConfig(), "perceptual_weight": 1.0, "perceptual_network": "VGG19"},
-            "perceptual_network: expected MobileNetV2.*'VGG19'",
+            {
+                "network": NetworkConfig(),
+                "perceptual_weight": 1.0,
+                "perceptual_network": "MobileNetV2:none.h5",
+            },
+            "perceptual_network: expected MobileNetV2.*'MobileNetV2:none.h5'",
+        ),
+        ({"network": NetworkConfig(), "hint_share": 0.1}, "hint_share needs.*0.1 and hints=False"),
+        ({"encoding_sigma": 20.0}, "encoding_sigma needs head 'distribution'.*'regression'"),
+        (
+            {
+                "network": dataclasses.replace(
+                    networks.PRESETS["residual_encoder"], extractor_weights="vgg.h5"
+                ),
+                "init_from": "default",
+            },
+            "exclude each other for 'residual_encoder'",
         ),
         ({"network": NetworkConfig(), "freeze_extractor": True}, "freeze_extractor needs.*neither"),
         ({"aged_share": 0.5, "embeddings": "cache"}, "aged_share and embeddings.*'cache'"),

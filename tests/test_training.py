@@ -205,6 +205,25 @@ def test_a_run_from_before_lineages_is_the_first_of_one(monkeypatch, photographs
     assert training._lineage(config(photographs, init_from="mine")) == [{"epochs": 3}]
 
 
+def test_an_extractor_of_its_own_joins_the_lineage(monkeypatch, photographs, tmp_path) -> None:
+    told = weights.Pretrained(
+        network=None, config=TINY, prior=np.ones(313) / 313, details={"training": [{"epochs": 3}]}
+    )
+    monkeypatch.setattr(weights, "load_pretrained", lambda model: told)
+    (tmp_path / "config.json").write_text('{"data": {"sources": ["/my/dogs"]}, "epochs": 7}')
+    network = dataclasses.replace(TINY, extractor_weights=str(tmp_path / "extractor.weights.h5"))
+    begun = dataclasses.replace(config(photographs, init_from="mine"), network=network)
+    pretraining = {"data": {"sources": ["dogs"]}, "epochs": 7}
+    assert training._lineage(begun) == [{"epochs": 3}, pretraining]
+
+
+def test_a_model_names_no_folder_of_this_machine(photographs) -> None:
+    begun = config(photographs, init_from="/my/run", perceptual_network="MobileNetV2:/my/net.h5")
+    told = training._published(begun)
+    assert (told["init_from"], told["perceptual_network"]) == ("run", "MobileNetV2")
+    assert "/my" not in str(told)
+
+
 def test_a_run_that_diverges_keeps_what_it_had(photographs, tmp_path, monkeypatch) -> None:
     interrupt(config(photographs), tmp_path, monkeypatch)
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()}
