@@ -22,6 +22,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -133,7 +134,9 @@ def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, P
     """Where each photograph's result goes: `OUT/…/NAME_colorized.SUFFIX`, or OUT itself."""
     from colorizer.photos import SUFFIXES
 
-    if len(photos) == 1 and _is_file(output, "-o"):
+    if _is_file(output, "-o"):
+        if len(photos) > 1:
+            raise ValueError(f"-o {output}: {len(photos)} photographs need a folder: {output}/")
         return [(photos[0][0], Path(output))]
     pairs = []
     for source, relative in photos:
@@ -150,9 +153,13 @@ def _colorize(arguments: argparse.Namespace) -> int:
     options = _steering(arguments)
     _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"cannot write to the folder {folder}")
+    _make_folder(folder)
+    if not arguments.overwrite and all(os.path.lexists(target) for _, target in pairs):
+        told = (
+            (source, target, f"{target}: exists already; --overwrite replaces it")
+            for source, target in pairs
+        )
+        return _told(told, len(pairs))  # at once: nothing needs a network
 
     _start_backend()
 
@@ -176,6 +183,20 @@ def _colorize(arguments: argparse.Namespace) -> int:
         **options,
     )
     return _told(results, len(pairs))
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder for results, unless it is there.
+
+    Raises:
+        OSError: it cannot be made, or nothing can be written to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(f"-o: cannot make the folder {folder}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"-o: cannot write to the folder {folder}")
 
 
 def _told(results: Iterator[tuple[Path, Path, str | None]], total: int) -> int:
@@ -391,9 +412,7 @@ def _find_lr(arguments: argparse.Namespace) -> int:
     if not config.data.sources:
         raise ValueError("find-lr needs --data: a folder of photographs, or the name of a data set")
     output: Path = arguments.output
-    output.mkdir(parents=True, exist_ok=True)
-    if not os.access(output, os.W_OK):
-        raise PermissionError(f"cannot write to the folder {output}")
+    _make_folder(output)
 
     from colorizer.range_test import find_learning_rate
 
@@ -430,9 +449,7 @@ def _measure(arguments: argparse.Namespace, settings: dict[str, Any]) -> tuple[A
 
 def _evaluate(arguments: argparse.Namespace) -> int:
     output: Path = arguments.output
-    output.mkdir(parents=True, exist_ok=True)
-    if not os.access(output, os.W_OK):
-        raise PermissionError(f"cannot write to the folder {output}")
+    _make_folder(output)
     # TensorFlow reads it when it starts: only kernels whose results never vary between runs.
     os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
     _start_backend()
@@ -496,8 +513,20 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _with_negative_values(arguments: list[str]) -> list[str]:
+    """`--hint -5,8,red` as `--hint=-5,8,red`, which argparse does not take for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if re.match(r"-[\d.]", argument) and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 def _with_command(arguments: list[str]) -> list[str]:
     """`PHOTO…` stands for `colorize PHOTO…`."""
+    arguments = _with_negative_values(arguments)
     if not arguments or arguments[0] in COMMANDS or arguments[0] in ("-h", "--help", "--version"):
         return arguments
     return ["colorize", *arguments]

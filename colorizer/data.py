@@ -121,6 +121,15 @@ def counted_source(source: str) -> tuple[str, int]:
     return (name, int(count)) if separator and count.isdigit() else (source, 1)
 
 
+def check_batch_size(config: DataConfig, files: Sequence[Path]) -> None:
+    """Raises ValueError if there are fewer photographs than in a batch."""
+    if len(files) < config.batch_size:
+        raise ValueError(
+            f"batch_size (--batch-size) must be at most the number of photographs, {len(files)}. "
+            f"Received: {config.batch_size}"
+        )
+
+
 def photo_files(config: DataConfig, split: str) -> list[Path]:
     """Every file of a split, from all sources, as often as its source counts.
 

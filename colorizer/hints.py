@@ -131,7 +131,9 @@ def read_hints(path: str | Path) -> list[Hint]:
     """
     try:
         entries = json.loads(Path(path).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ValueError(f"hints file {path}: {error.strerror}") from None
+    except ValueError as error:
         raise ValueError(f"hints file {path} must be JSON. Received: {error}") from None
     if not isinstance(entries, list):
         raise ValueError(

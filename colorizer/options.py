@@ -129,7 +129,12 @@ def _numbers(form: str) -> Callable[[str], tuple[float, ...]]:
 def _mask_options(group: Any) -> None:
     several: dict[str, Any] = {"action": "append", "default": []}
     add = group.add_argument
-    add("--mask", type=Path, metavar="FILE", help="an image: white, or opaque, is coloured")
+    add(
+        "--mask",
+        type=Path,
+        metavar="FILE",
+        help="an image, stretched over the photograph: white, or opaque, is coloured",
+    )
     add(
         "--mask-pattern",
         metavar="NAME",
@@ -327,7 +332,7 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--run", type=Path, default=Path("runs/latest"), help="folder of the run (runs/latest)")
     add("--resume", action="store_true", help="go on with the run in that folder")
-    add("--smoke", action="store_true", help="the same in seconds, to see that it works")
+    add("--smoke", action="store_true", help="the same, tiny, to see that it works")
 
 
 def recipe_options(parser: argparse.ArgumentParser) -> None:
@@ -336,7 +341,7 @@ def recipe_options(parser: argparse.ArgumentParser) -> None:
     add("--photos", required=True, metavar="FOLDER", help="where the recipe's sources lie")
     add("--teacher", metavar="NAME[:FILE]", help="as of `pretrain`: its weights from a file")
     add("--run", type=Path, default=Path("runs/recipe"), help="folder of the runs (runs/recipe)")
-    add("--smoke", action="store_true", help="the same in seconds, to see that it works")
+    add("--smoke", action="store_true", help="the same, tiny, to see that it works")
 
 
 def find_lr_options(parser: argparse.ArgumentParser) -> None:

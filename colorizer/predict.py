@@ -63,6 +63,7 @@ from colorizer.weights import DEFAULT_MODEL, load_pretrained
 
 DEFAULT_VIVIDNESS = 0.5
 DEFAULT_WORKING_SIZE = 256
+LARGEST_WORKING_SIZE = 1024  # four times what any network here was trained at, and gigabytes
 MAX_ASPECT = 4  # the long side at working size, in short sides: a panorama is not enlarged
 STRIP_PIXELS = 1 << 20
 REFERENCE_PIXELS = 1 << 20  # about so many of a reference are measured
@@ -261,7 +262,7 @@ class Colorizer:
 
     Raises:
         ModelError: the model cannot be loaded.
-        ValueError: `working_size` is not a positive number, or `method` unknown.
+        ValueError: `working_size` is not from 1 to 1024, or `method` unknown.
     """
 
     def __init__(
@@ -277,8 +278,11 @@ class Colorizer:
         self.takes: frozenset[str] = frozenset()
         self.vividness = DEFAULT_VIVIDNESS
         self.working_size = DEFAULT_WORKING_SIZE if working_size is None else working_size
-        if self.working_size < 1:
-            raise ValueError(f"working_size must be at least 1 pixel. Received: {working_size}")
+        if not 1 <= self.working_size <= LARGEST_WORKING_SIZE:
+            raise ValueError(
+                f"working_size must be from 1 to {LARGEST_WORKING_SIZE} pixels. "
+                f"Received: {working_size}"
+            )
         if method == "network":
             self._load(model, working_size)
 

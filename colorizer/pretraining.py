@@ -170,11 +170,7 @@ def build_extractor(config: PretrainConfig) -> keras.Model:
 def _photographs(config: PretrainConfig) -> tuple[dict[str, list[Path]], list[str]]:
     """The files of training and, if there are any, of validation; the names of the classes."""
     files = {"train": data.photo_files(config.data, "train")}
-    if len(files["train"]) < config.data.batch_size:
-        raise ValueError(
-            f"batch_size {config.data.batch_size} is larger than the {len(files['train'])} "
-            "photographs"
-        )
+    data.check_batch_size(config.data, files["train"])
     with contextlib.suppress(ValueError):  # too few for a split
         files["validation"] = data.photo_files(config.data, "validation")
     classes = sorted(set(photo_classes(files["train"], config.data)))

@@ -310,10 +310,9 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
 
 
 def _steps_per_epoch(config: TrainConfig) -> int:
-    files, batch = data.photo_files(config.data, "train"), config.data.batch_size
-    if len(files) < batch:
-        raise ValueError(f"batch_size {batch} is larger than the {len(files)} photographs")
-    return config.steps_per_epoch or len(files) // batch
+    files = data.photo_files(config.data, "train")
+    data.check_batch_size(config.data, files)
+    return config.steps_per_epoch or len(files) // config.data.batch_size
 
 
 def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> data.PhotoStream:

@@ -82,8 +82,8 @@ def find_model(model: str | Path) -> Path:
         path = models_folder() / f"{model}.json"
     if not path.is_file():
         raise ModelError(
-            f"no model {str(model)!r}: expected one of {sorted(PRESETS)}, the .json file of a "
-            "model, or the folder of a training run"
+            f"no model {str(model)!r}: expected {' or '.join(sorted(PRESETS))}, the .json file "
+            "of a model, or the folder of a training run"
         )
     return path
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -151,6 +152,11 @@ def test_existing_results_are_kept(photo, tmp_path, capsys) -> None:
         (["{photo}", "-o", "{folder}/out.xyz"], "expected .bmp .jpeg .jpg .png .tif .tiff .webp"),
         (["{photo}", "-o", "{folder}/out.2024"], "or a folder: {folder}/out.2024/"),
         (["{photo}", "--save-mask", "{folder}/m.gif"], "or a folder: {folder}/m.gif/"),
+        (["{photo}", "-o", "{photo}/deep/"], "-o: cannot make the folder {folder}/"),
+        (["{photo}", "--working-size", "100000"], "from 1 to 1024 pixels. Received: 100000"),
+        (["{photo}", "--hints", "{folder}/no.json"], "no.json: No such file or directory"),
+        (["{photo}", "--hint", "-5,8,nocolour"], "hint"),
+        (["{photo}", "--rectangle", "-9,-9,-5"], "expected LEFT,TOP,RIGHT,BOTTOM"),
     ],
 )
 def test_bad_calls_get_one_line_and_exit_code_2(photo, tmp_path, capsys, arguments, told) -> None:
@@ -220,6 +226,32 @@ def test_without_arguments_the_samples_are_coloured(tmp_path, monkeypatch, capsy
     np.testing.assert_array_equal(original, luminance)  # camera is gray to begin with
     assert np.ptp(colored.astype(int), axis=-1).max() > 10
     assert "sample photographs coloured in" in capsys.readouterr().out
+
+
+def test_what_exists_is_told_before_a_network_is_loaded(photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_start_backend", lambda: pytest.fail("loaded"))
+    (tmp_path / "b.png").write_bytes(b"mine")
+    assert run(photo, "-o", tmp_path / "b.png") == 1
+    assert "b.png: exists already; --overwrite replaces it" in capsys.readouterr().err
+    assert (tmp_path / "b.png").read_bytes() == b"mine"
+
+
+def test_several_photographs_do_not_go_into_one_file(photo, tmp_path, capsys) -> None:
+    shutil.copy(photo, tmp_path / "twin.png")
+    assert run(photo, tmp_path / "twin.png", "-o", tmp_path / "o.png") == 2
+    assert "2 photographs need a folder" in capsys.readouterr().err
+    assert not (tmp_path / "o.png").exists()
+
+
+def test_values_may_begin_with_a_minus() -> None:
+    given = ["a.png", "--rectangle", "-10,-10,50,50", "--hint", "-5,8,red", "--feather", "2"]
+    assert cli._with_negative_values(given) == [
+        "a.png",
+        "--rectangle=-10,-10,50,50",
+        "--hint=-5,8,red",
+        "--feather",
+        "2",
+    ]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

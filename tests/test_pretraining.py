@@ -158,7 +158,7 @@ def test_an_interrupted_run_goes_on_exactly(photographs, tmp_path, monkeypatch) 
     [
         ({"teacher": None, "only": "bright"}, "two classes or more"),
         ({"only": "nowhere"}, "no source"),
-        ({"batch_size": 64}, "batch_size 64 is larger than the 12"),
+        ({"batch_size": 64}, "batch_size .* at most the number of photographs, 12. Received: 64"),
         ({"init_from": "nosuch"}, "no model 'nosuch'"),
     ],
 )
