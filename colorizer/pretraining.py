@@ -44,8 +44,8 @@ from colorizer.recognition import (
     photo_classes,
     teach,
 )
+from colorizer.settings import TrainConfig
 from colorizer.tasks import (
-    TrainConfig,
     build_optimizer,
     copy_matching_weights,
     dtype_policy,

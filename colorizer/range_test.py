@@ -40,7 +40,7 @@ from rich.progress import track
 from scipy import signal
 
 from colorizer import report, tasks
-from colorizer.tasks import TrainConfig
+from colorizer.settings import TrainConfig
 
 SMOOTHING = 0.9  # of the exponential mean: it looks back over about ten steps
 SETTLED = 10  # steps: before that the mean is of few losses, and falls and rises with each

@@ -2,7 +2,7 @@
 
 A recipe is a folder of configs, `1-….json`, `2-….json`, …, in the order of their names. Each holds
 the settings of one run (`recognition.PretrainConfig` if it has the entry `teacher`, else
-`tasks.TrainConfig`), but names neither where photographs lie nor what it starts from:
+`settings.TrainConfig`), but names neither where photographs lie nor what it starts from:
 
     sources     are names, with an optional count, of folders within the one folder that is given
                 (`flowers17@6`), or of data sets that can be downloaded;
@@ -21,7 +21,7 @@ from typing import Any
 from colorizer import runs
 from colorizer.data import DataConfig, counted_source
 from colorizer.pretraining import PretrainConfig, pretrain
-from colorizer.tasks import TrainConfig
+from colorizer.settings import TrainConfig
 from colorizer.training import train
 
 Config = PretrainConfig | TrainConfig

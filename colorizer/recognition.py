@@ -71,7 +71,7 @@ class PretrainConfig:
         teacher_cache: folder of the teacher's features; None = `teacher` in the run's folder.
         class_weight, feature_weight: of the two terms of the loss.
         epochs, steps_per_epoch, learning_rate, warmup, weight_decay, clip_norm, precision: as of
-            `tasks.TrainConfig`, but the learning rate is a number.
+            `settings.TrainConfig`, but the learning rate is a number.
         init_from: a model with the extractor `xception_half`, to start from.
         seed: of weights, order and crops.
 

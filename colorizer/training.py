@@ -34,14 +34,12 @@ from colorizer import color, data, networks, runs, weights
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
 from colorizer.range_test import find_learning_rate
+from colorizer.settings import AUTO, TrainConfig, check_settings
 from colorizer.tasks import (
-    AUTO,
     ColorizationTask,
-    TrainConfig,
     averaged_weights,
     build_optimizer,
     build_task,
-    check_settings,
     copy_matching_weights,
     dtype_policy,
     embed_photographs,

@@ -32,7 +32,7 @@ from colorizer.masks import make_mask
 from colorizer.range_test import RangeTest
 from colorizer.recognition import PretrainConfig
 from colorizer.regions import Region, contact_sheet
-from colorizer.tasks import TrainConfig
+from colorizer.settings import TrainConfig
 
 ROOT = Path(__file__).parent.parent
 

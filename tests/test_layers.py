@@ -18,7 +18,7 @@ LAYERS = [
     {"data", "regions"},
     {"conditions", "earlier", "extractors"},
     {"networks", "losses"},
-    {"weights", "embeddings"},
+    {"weights", "embeddings", "settings"},
     {"recognition", "tasks"},
     {"range_test"},
     {"pretraining", "training", "classical"},

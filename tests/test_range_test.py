@@ -13,7 +13,7 @@ from colorizer import tasks
 from colorizer.data import DataConfig
 from colorizer.networks import NETWORKS, NetworkConfig
 from colorizer.range_test import RangeTest, find_learning_rate, range_test, smooth
-from colorizer.tasks import TrainConfig
+from colorizer.settings import TrainConfig
 
 CURVATURE = 4.0  # gradient descent on a parabola diverges above 2 / curvature
 

@@ -11,7 +11,7 @@ from PIL import Image
 from colorizer import recipe, training, weights
 from colorizer.data import DataConfig
 from colorizer.pretraining import PretrainConfig
-from colorizer.tasks import TrainConfig
+from colorizer.settings import TrainConfig
 
 STAGES = {
     "1-pretrain": {"teacher": "MobileNetV2", "epochs": 2, "data": {"sources": ["a@3", "b"]}},

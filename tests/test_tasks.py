@@ -15,7 +15,8 @@ from colorizer import color, losses, masks, networks, tasks, training, weights
 from colorizer.color import AB_BINS, rgb_to_lab
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
-from colorizer.tasks import AdversarialTask, ColorizationTask, TrainConfig
+from colorizer.settings import TrainConfig
+from colorizer.tasks import AdversarialTask, ColorizationTask
 
 SIZE, BATCH = 32, 4
 UNIFORM = np.ones(len(AB_BINS)) / len(AB_BINS)
