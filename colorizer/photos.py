@@ -73,6 +73,8 @@ _NO_EXIF = b"II*\0\x08\0\0\0" + bytes(6)  # a header and an IFD without entries
 _ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _ICC_TAG = 274, 0x8769, 0x8825, 0xA005, 34675
 # The tags of a TIFF's main IFD that speak of the photograph rather than of the layout of its
 # samples: description, make, model, software, date, artist, host, rating, copyright, Windows' XP*.
+# Where tifffile writes a file, the description tells the layout instead: {"shape": [40, 60]}.
+_LAYOUT = '{"shape":'
 _PORTABLE_TAGS = {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096)}
 _TIFF_LETTERS = {3: "H", 4: "L", 5: "L", 7: "B"}  # short, long, rational (a pair), bytes
 _NOT_A_PHOTO = 0b101  # NewSubfileType: bit 0 a thumbnail of another page, bit 2 its mask
@@ -242,7 +244,8 @@ def _tiff_exif(
     try:
         source.load_from_fp(file, page.offset)
         for tag in _PORTABLE_TAGS.intersection(source):
-            block[tag] = source[tag]
+            if not str(source[tag]).startswith(_LAYOUT):
+                block[tag] = source[tag]
         for tag in {_EXIF_IFD, _GPS_IFD}.intersection(source):
             block[tag] = dict(source.get_ifd(tag))
         if _INTEROP_IFD in block.get(_EXIF_IFD, {}):

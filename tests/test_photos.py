@@ -504,6 +504,19 @@ def test_warnings_of_decoders_stay_inside(tmp_path):
     assert read_photo(path).pixels.shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize(("description", "kept"), [(None, False), ("My house", True)])
+def test_a_tiff_says_nothing_of_another_layout(tmp_path, description, kept):
+    """tifffile, without a description, tells its own shape there; the result has three channels."""
+    pixels = np.full((20, 30), 70, "uint16")
+    tifffile.imwrite(tmp_path / "a.tif", pixels, description=description)
+    photo = read_photo(tmp_path / "a.tif")
+    write_photo(tmp_path / "b.tif", np.stack([pixels] * 3, axis=-1), like=photo)
+    with tifffile.TiffFile(tmp_path / "b.tif") as tif:
+        assert tif.asarray().shape == (20, 30, 3)
+        told = tif.pages[0].tags.valueof(270)
+    assert (told == description) if kept else told is None
+
+
 @pytest.mark.parametrize(
     "exif",
     [
