@@ -11,7 +11,7 @@ from PIL import Image
 from colorizer import recipe, training, weights
 from colorizer.data import DataConfig
 from colorizer.pretraining import PretrainConfig
-from colorizer.settings import TrainConfig
+from colorizer.settings import TrainConfig, check_settings
 
 STAGES = {
     "1-pretrain": {"teacher": "MobileNetV2", "epochs": 2, "data": {"sources": ["a@3", "b"]}},
@@ -199,3 +199,16 @@ def test_configs_can_be_shrunk(written, runs, tmp_path) -> None:
         written, tmp_path, tmp_path / "runs", shrunk=lambda c: dataclasses.replace(c, epochs=1)
     )
     assert [config.epochs for _, config, *_ in runs] == [1, 1, 1]
+
+
+def test_the_released_recipe_fits_together(runs, tmp_path) -> None:
+    for name in ("flowers17", "things", "scenes", "objects", "animals", "houses", "skies"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    released = Path(__file__).parent.parent / "models" / "recipe"
+    recipe.run_recipe(released, tmp_path / "photos", tmp_path / "runs")
+    assert [kind for kind, *_ in runs] == ["pretrain", "train", "train", "train"]
+    for kind, config, *_ in runs:
+        assert all(Path(source.partition("@")[0]).is_dir() for source in config.data.sources)
+        if kind == "train":
+            check_settings(config)
+            assert (config.network.mask, config.network.hints) == (True, True)
