@@ -259,8 +259,6 @@ class Colorizer:
     Attributes:
         takes: names of the network's inputs; empty for method "levin".
         vividness, working_size: what holds unless a call says otherwise.
-        chroma_gain: what the network's colours are multiplied by. The mean of what it believes
-            is paler than photographs are; the model's description says by how much.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -278,7 +276,7 @@ class Colorizer:
             raise ValueError(f"method must be one of {METHODS}. Received: {method!r}")
         self.method = method
         self.takes: frozenset[str] = frozenset()
-        self.vividness, self.chroma_gain = DEFAULT_VIVIDNESS, 1.0
+        self.vividness = DEFAULT_VIVIDNESS
         self.working_size = DEFAULT_WORKING_SIZE if working_size is None else working_size
         if not 1 <= self.working_size <= LARGEST_WORKING_SIZE:
             raise ValueError(
@@ -292,7 +290,6 @@ class Colorizer:
         self.pretrained = load_pretrained(model)
         details = self.pretrained.details
         self.vividness = float(details.get("vividness", DEFAULT_VIVIDNESS))
-        self.chroma_gain = float(details.get("chroma_gain", 1.0))
         if working_size is None:
             self.working_size = int(details.get("working_size", DEFAULT_WORKING_SIZE))
         self.takes = frozenset(self.pretrained.network.input)
@@ -350,7 +347,7 @@ class Colorizer:
             correction=correction,
         )
         size = padded["luminance"].shape[1:3]
-        ab = keras.ops.image.resize(self.chroma_gain * ab, size, interpolation="bilinear")
+        ab = keras.ops.image.resize(ab, size, interpolation="bilinear")
         return keras.ops.convert_to_numpy(networks.crop_to_size(ab, height, width))[0]
 
     def _network_inputs(
