@@ -71,7 +71,7 @@ METHODS = ("network", "levin")
 LEVIN_PIXELS = 1 << 20  # of what is solved at once: about 0.8 GB
 # How far a hint moves what the network answered, at working size: σ in longer sides of the
 # photograph, and in units of L.
-CARRY_REACH, CARRY_CONTRAST = 0.4, 8.0
+CARRY_REACH, CARRY_CONTRAST = 1.0, 12.0
 MASK_MARGIN = 8  # pixels at working size: the network's colours reach so far into what is gray
 
 

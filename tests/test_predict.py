@@ -753,13 +753,13 @@ def test_a_solver_that_fails_does_not_stop_the_rest(levin, tmp_path, monkeypatch
 
 
 def test_a_hint_is_carried_over_what_looks_alike_and_no_further() -> None:
-    luminance = np.where(np.arange(60) < 30, 40, 80) * np.ones((40, 1), "float32")
+    luminance = np.where(np.arange(60) < 30, 20, 80) * np.ones((40, 1), "float32")
     ab = np.zeros((40, 60, 2), "float32")
     colour = np.array([[50, -20]], "float32")
     carried = predict._carry_hints(ab, luminance, (80, 120), [(20, 40)], colour)
     assert_allclose(carried[20, 10], colour[0], atol=1e-3)
-    along = carried[20, :30, 0]  # the hint's side: σ is two fifths of the longer side, 24 pixels
-    assert_allclose(along[22], 50 * np.exp(-0.5 * 0.5**2), rtol=1e-3)
+    along = carried[20, :30, 0]  # the hint's side: σ is the longer side, 60 pixels
+    assert_allclose(along[22], 50 * np.exp(-0.5 * 0.2**2), rtol=1e-3)
     assert np.abs(carried[:, 30:]).max() < 1e-3  # five σ of contrast away
     untouched = predict._carry_hints(colour + ab, luminance, (80, 120), [(20, 40)], colour)
     assert_allclose(untouched, colour + ab, atol=1e-3)  # a network that obeys is left alone
