@@ -134,7 +134,8 @@ def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, P
     """Where each photograph's result goes: `OUT/…/NAME_colorized.SUFFIX`, or OUT itself."""
     from colorizer.photos import SUFFIXES
 
-    if _is_file(output, "-o"):
+    # Of several photographs it can only be a folder, whatever its name but that of a picture.
+    if (len(photos) == 1 or Path(output).suffix.lower() in SUFFIXES) and _is_file(output, "-o"):
         if len(photos) > 1:
             raise ValueError(f"-o {output}: {len(photos)} photographs need a folder: {output}/")
         return [(photos[0][0], Path(output))]
