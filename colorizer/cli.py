@@ -527,7 +527,6 @@ def _with_negative_values(arguments: list[str]) -> list[str]:
 
 def _with_command(arguments: list[str]) -> list[str]:
     """`PHOTO…` stands for `colorize PHOTO…`."""
-    arguments = _with_negative_values(arguments)
     if not arguments or arguments[0] in COMMANDS or arguments[0] in ("-h", "--help", "--version"):
         return arguments
     return ["colorize", *arguments]
@@ -544,7 +543,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        parsed = _parser().parse_args(_with_command(given))
+        parsed = _parser().parse_args(_with_command(_with_negative_values(given)))
         return int(parsed.run_command(parsed))
     except KeyboardInterrupt:
         print("\ninterrupted; what was done stays", file=sys.stderr)

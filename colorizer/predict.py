@@ -63,7 +63,7 @@ from colorizer.weights import DEFAULT_MODEL, load_pretrained
 
 DEFAULT_VIVIDNESS = 0.5
 DEFAULT_WORKING_SIZE = 256
-LARGEST_WORKING_SIZE = 1024  # four times what any network here was trained at, and gigabytes
+LARGEST_WORKING_SIZE = 1024  # networks learn at 64 to 256; this is gigabytes already
 MAX_ASPECT = 4  # the long side at working size, in short sides: a panorama is not enlarged
 STRIP_PIXELS = 1 << 20
 REFERENCE_PIXELS = 1 << 20  # about so many of a reference are measured
