@@ -11,16 +11,13 @@ it into the coloured file. The conventions:
 * **Colour.** Palette and YCbCr become RGB. CMYK and Lab become sRGB, CMYK through its ICC profile
   if there is one. An RGB profile is kept and describes the output too; a gray one cannot
   describe a colour photograph, so the samples are converted to sRGB (in their own depth).
-* **Orientation** is applied and its tag set to 1. EXIF is patched, never re-encoded, so that
-  maker notes, whose offsets nobody knows, stay valid; the link to the embedded thumbnail, which
-  would show the old picture, is cut. Only TIFF, which scatters EXIF over the file, is re-encoded.
+* **Orientation** is applied and its tag set to 1. The link in EXIF to the embedded thumbnail, which
+  would show the old picture, is cut; `containers` keeps the rest as it stands.
 * **What a format cannot hold**: JPEG and BMP have no alpha (Pillow's 32-bit BMP is read back
   without it), so `write_photo` refuses a photograph that is not opaque. JPEG, WebP and BMP are
   rounded to 8 bits. JPEG is written with all of its chroma; lossy WebP always halves it. BMP
   drops EXIF and gets sRGB samples in place of an ICC profile. XMP is not kept, nor is it asked
   for the orientation.
-
-References: TIFF 6.0 (Adobe, 1992), PNG third edition (W3C, 2025), EXIF 3.0 (CIPA DC-008, 2023).
 """
 
 from __future__ import annotations
@@ -32,18 +29,25 @@ import io
 import itertools
 import logging
 import os
-import struct
 import threading
 import uuid
 import warnings
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+
+from colorizer.containers import (
+    ICC_PROFILE,
+    ORIENTATION,
+    encode_png,
+    encode_tiff,
+    reset_exif,
+    tiff_exif,
+)
 
 MAX_PIXELS = 400_000_000
 """Larger photographs are refused from their header: a bomb of a few kilobytes, not a scan."""
@@ -64,19 +68,8 @@ _ENDINGS = " ".join(_FORMATS)
 _EXPECTED = "expected a JPEG, PNG, TIFF, WebP or BMP photograph"
 _SIDE_LIMITS = {"JPEG": 65_500, "WEBP": 16_383}  # libjpeg's JPEG_MAX_DIMENSION, WEBP_MAX_DIMENSION
 _JPEG_EXIF_LIMIT = 65_527  # an APP1 segment: 65535 less its length field and the name "Exif\0\0"
-_ZLIB_LEVEL = 4  # measured on photographs: half the time of the default 6 for 10% more bytes
-_STRIP_ROWS = 64
-_METRES_PER_INCH = 0.0254
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_NO_EXIF = b"II*\0\x08\0\0\0" + bytes(6)  # a header and an IFD without entries
-_ORIENTATION, _EXIF_IFD, _GPS_IFD, _INTEROP_IFD, _ICC_TAG = 274, 0x8769, 0x8825, 0xA005, 34675
-# The tags of a TIFF's main IFD that speak of the photograph rather than of the layout of its
-# samples: description, make, model, software, date, artist, host, rating, copyright, Windows' XP*.
-# Where tifffile writes a file, the description tells the layout instead: {"shape": [40, 60]}.
-_LAYOUT = '{"shape":'
-_PORTABLE_TAGS = {270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, *range(40091, 40096)}
-_TIFF_LETTERS = {3: "H", 4: "L", 5: "L", 7: "B"}  # short, long, rational (a pair), bytes
 _NOT_A_PHOTO = 0b101  # NewSubfileType: bit 0 a thumbnail of another page, bit 2 its mask
 
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
@@ -187,7 +180,7 @@ def _decode(file: BinaryIO) -> Photo:
             samples: np.ndarray = imagecodecs.png_decode(file.read())
         else:
             samples, icc = _pillow_samples(image, icc)
-        orientation, exif = _reset_exif(info.get("exif"))
+        orientation, exif = reset_exif(info.get("exif"))
         format_ = "JPEG" if image.format == "MPO" else str(image.format)
         return _photo(samples, orientation, icc, info.get("dpi"), exif=exif, format=format_)
 
@@ -220,9 +213,9 @@ def _decode_tiff(file: BinaryIO) -> Photo:
         strips = list(zip(page.dataoffsets, page.databytecounts, strict=True))
         if not strips or any(count == 0 or start + count > size for start, count in strips):
             raise PhotoError(f"strips of samples are missing; {_EXPECTED}")
-        exif, dpi = _tiff_exif(file, tif, page)
-        icc = page.tags.valueof(_ICC_TAG)
-        orientation = int(page.tags.valueof(_ORIENTATION, default=1))
+        exif, dpi = tiff_exif(file, tif, page)
+        icc = page.tags.valueof(ICC_PROFILE)
+        orientation = int(page.tags.valueof(ORIENTATION, default=1))
         if page.bitspersample > 8:
             samples, icc = _tifffile_samples(page, icc)
         else:
@@ -233,28 +226,6 @@ def _decode_tiff(file: BinaryIO) -> Photo:
             # Pillow turns the samples of TIFF, and of nothing else, by itself.
             dpi, orientation = _upright_dpi(dpi, orientation), 1
         return _photo(samples, orientation, icc, dpi, exif=exif, format="TIFF")
-
-
-def _tiff_exif(
-    file: BinaryIO, tif: Any, page: Any
-) -> tuple[bytes | None, tuple[float, float] | None]:
-    """Gather the EXIF block and the resolution that a TIFF file keeps among its own tags."""
-    source, block = Image.Exif(), Image.Exif()
-    source.endian, source.bigtiff = tif.byteorder, tif.is_bigtiff
-    try:
-        source.load_from_fp(file, page.offset)
-        for tag in _PORTABLE_TAGS.intersection(source):
-            if not str(source[tag]).startswith(_LAYOUT):
-                block[tag] = source[tag]
-        for tag in {_EXIF_IFD, _GPS_IFD}.intersection(source):
-            block[tag] = dict(source.get_ifd(tag))
-        if _INTEROP_IFD in block.get(_EXIF_IFD, {}):
-            block[_EXIF_IFD][_INTEROP_IFD] = source.get_ifd(_INTEROP_IFD)
-        exif = block.tobytes().removeprefix(b"Exif\0\0") if len(block) else None
-        unit = {2: 1, 3: 100 * _METRES_PER_INCH}.get(source.get(296, 2), 0)  # inch, cm, none
-        return exif, (float(source.get(282, 0)) * unit, float(source.get(283, 0)) * unit)
-    except Exception:  # Pillow's reader of EXIF raises nearly anything; the picture is still good
-        return None, None
 
 
 def _pillow_samples(image: Image.Image, icc: bytes | None) -> tuple[np.ndarray, bytes | None]:
@@ -375,33 +346,6 @@ def _upright_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[flo
     return float(horizontal), float(vertical)
 
 
-def _exif_entries(exif: bytearray) -> tuple[Literal["<", ">"], dict[int, int], int]:
-    """Byte order, tag → position of the main IFD's entries, position of the link to the next."""
-    orders: dict[bytes, Literal["<", ">"]] = {b"II*\0": "<", b"MM\0*": ">"}
-    order = orders[bytes(exif[:4])]
-    (start,) = struct.unpack_from(f"{order}L", exif, 4)
-    (count,) = struct.unpack_from(f"{order}H", exif, start)
-    end = start + 2 + 12 * count
-    tags = {struct.unpack_from(f"{order}H", exif, at)[0]: at for at in range(start + 2, end, 12)}
-    return order, tags, end
-
-
-def _reset_exif(exif: bytes | None) -> tuple[int, bytes | None]:
-    """Take the orientation out of an EXIF block, and cut off its thumbnail (the next IFD)."""
-    block = bytearray((exif or b"").removeprefix(b"Exif\0\0"))
-    orientation = 1
-    try:
-        order, tags, link = _exif_entries(block)
-        struct.pack_into(f"{order}L", block, link, 0)
-        if _ORIENTATION in tags:
-            at = tags[_ORIENTATION] + 8
-            (orientation,) = struct.unpack_from(f"{order}H", block, at)
-            struct.pack_into(f"{order}H", block, at, 1)
-    except (KeyError, struct.error):  # none, or damaged: no viewer will read an orientation there
-        return 1, None
-    return orientation, bytes(block)
-
-
 def write_photo(
     path: str | os.PathLike[str],
     pixels: np.ndarray,
@@ -490,11 +434,10 @@ def _encode(pixels: np.ndarray, like: Photo, format_: str, quality: int) -> byte
         raise PhotoError(f"{size}; expected at most {_SIDE_LIMITS[format_]} a side in {format_}")
     deep = format_ in ("PNG", "TIFF") and pixels.dtype == np.uint16
     samples = _with_alpha(_to_depth(pixels, deep=deep), like.alpha, format_)
-    if format_ == "PNG":
-        return _encode_png(samples, like)
-    if format_ == "TIFF":
-        return _encode_tiff(samples, like)
     icc, exif = like.icc_profile, like.exif
+    if format_ in ("PNG", "TIFF"):
+        encode = encode_png if format_ == "PNG" else encode_tiff
+        return encode(samples, exif=exif, icc_profile=icc, dpi=like.dpi)
     if format_ == "BMP" and icc:
         with contextlib.suppress(RuntimeError):  # a damaged profile: as if there were none
             samples = _to_srgb(samples, icc, "rgb")
@@ -532,94 +475,6 @@ def _with_alpha(samples: np.ndarray, alpha: np.ndarray | None, format_: str) -> 
     if (alpha < np.iinfo(alpha.dtype).max).any():
         raise PhotoError(f"{format_} cannot hold transparency; expected .png, .tif or .webp")
     return samples
-
-
-def _encode_png(samples: np.ndarray, like: Photo) -> bytes:
-    import imagecodecs
-
-    png = bytes(imagecodecs.png_encode(np.ascontiguousarray(samples), level=_ZLIB_LEVEL))
-    chunks = b""
-    if like.icc_profile:
-        chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(like.icc_profile))
-    if like.dpi:
-        per_metre = (round(dpi / _METRES_PER_INCH) for dpi in like.dpi)
-        chunks += _png_chunk(b"pHYs", struct.pack(">LLB", *per_metre, 1))
-    if like.exif:
-        chunks += _png_chunk(b"eXIf", like.exif)
-    header = 33  # the signature (8 bytes) and IHDR (25), which has to come first
-    return png[:header] + chunks + png[header:]
-
-
-def _png_chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">L", len(data)) + kind + data + struct.pack(">L", zlib.crc32(kind + data))
-
-
-def _encode_tiff(samples: np.ndarray, like: Photo) -> bytearray:
-    """Build a deflated TIFF around the EXIF block, which neither Pillow nor tifffile can keep.
-
-    The block, itself a TIFF file without a picture, comes first: its offsets count from the
-    beginning of the file, so that all of it stays valid. Then follow the strips and a new main
-    IFD, which takes over the entries about the photograph.
-    """
-    out = bytearray(like.exif or _NO_EXIF)
-    order, tags, _ = _exif_entries(out)
-    kept = (_PORTABLE_TAGS | {_EXIF_IFD, _GPS_IFD}).intersection(tags)
-    entries = {tag: bytes(out[tags[tag] : tags[tag] + 12]) for tag in kept}
-    offsets, counts = [], []
-    for top in range(0, samples.shape[0], _STRIP_ROWS):
-        difference = samples[top : top + _STRIP_ROWS].copy()
-        difference[:, 1:] -= samples[top : top + _STRIP_ROWS, :-1]
-        ordered = difference.astype(difference.dtype.newbyteorder(order))
-        data = zlib.compress(ordered.tobytes(), _ZLIB_LEVEL)
-        offsets.append(_append(out, data))
-        counts.append(len(data))
-    for tag, (kind, values) in _tiff_fields(samples, like, offsets, counts).items():
-        packed = struct.pack(f"{order}{len(values)}{_TIFF_LETTERS[kind]}", *values)
-        if len(packed) > 4:
-            packed = struct.pack(f"{order}L", _append(out, packed))
-        count = len(values) // 2 if kind == 5 else len(values)
-        entries[tag] = struct.pack(f"{order}HHL", tag, kind, count) + packed.ljust(4, b"\0")
-    ifd = b"".join(entries[tag] for tag in sorted(entries)) + bytes(4)
-    start = _append(out, struct.pack(f"{order}H", len(entries)) + ifd)
-    struct.pack_into(f"{order}L", out, 4, start)
-    return out
-
-
-def _append(out: bytearray, data: bytes) -> int:
-    """Append at the next even offset, as TIFF asks for, and return that offset."""
-    out += bytes(len(out) % 2)
-    out += data
-    return len(out) - len(data)
-
-
-def _tiff_fields(
-    samples: np.ndarray, like: Photo, offsets: Sequence[int], counts: Sequence[int]
-) -> dict[int, tuple[int, Sequence[int]]]:
-    """Tag → type (see `_TIFF_LETTERS`) and values of all that describes the samples."""
-    height, width = samples.shape[:2]
-    channels = samples.shape[2] if samples.ndim == 3 else 1
-    fields: dict[int, tuple[int, Sequence[int]]] = {
-        256: (4, [width]),
-        257: (4, [height]),
-        258: (3, [8 * samples.itemsize] * channels),
-        259: (3, [8]),  # deflate
-        262: (3, [1 if channels == 1 else 2]),  # gray, 0 being black, or RGB
-        273: (4, offsets),
-        _ORIENTATION: (3, [1]),
-        277: (3, [channels]),
-        278: (4, [_STRIP_ROWS]),
-        279: (4, counts),
-        284: (3, [1]),  # the channels of a pixel side by side
-        317: (3, [2]),  # each sample as the difference from its left neighbour
-    }
-    if channels == 4:
-        fields[338] = (3, [2])  # alpha that the colour is not multiplied by
-    if like.icc_profile:
-        fields[_ICC_TAG] = (7, like.icc_profile)
-    if like.dpi:
-        horizontal, vertical = (round(dpi * 1000) for dpi in like.dpi)
-        fields |= {282: (5, [horizontal, 1000]), 283: (5, [vertical, 1000]), 296: (3, [2])}
-    return fields
 
 
 def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:

@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
+    {"containers"},
     {"color", "options", "photos", "runs", "sources"},
     {"aging", "fields", "hints", "masks", "metrics", "report"},
     {"data", "regions"},
