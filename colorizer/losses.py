@@ -25,6 +25,8 @@ from colorizer.color import AB_SCALE, SIGMA, encode_ab, lab_to_rgb
 
 Tensor = Any
 
+LOG_FLOOR = 1 / AB_SCALE**2  # an error of one unit of Lab: below it, nobody sees a gain
+
 
 def _like(x: Tensor, prediction: Tensor) -> Tensor:
     """Averages (B, H, W, C) down to the prediction's resolution."""
@@ -33,11 +35,13 @@ def _like(x: Tensor, prediction: Tensor) -> Tensor:
     return ops.average_pool(x, stride, stride) if stride > 1 else x
 
 
-def _mean_inside(values: Tensor, mask: Tensor | None, prediction: Tensor) -> Tensor:
+def _mean_inside(
+    values: Tensor, mask: Tensor | None, prediction: Tensor, axis: tuple[int, ...] | None = None
+) -> Tensor:
     if mask is None:
-        return ops.mean(values)
+        return ops.mean(values, axis=axis)
     inside = _like(mask, prediction)[..., 0]
-    return ops.sum(values * inside) / ops.maximum(ops.sum(inside), 1.0)
+    return ops.sum(values * inside, axis=axis) / ops.maximum(ops.sum(inside, axis=axis), 1.0)
 
 
 def rebalanced_cross_entropy(
@@ -70,6 +74,7 @@ def regression_loss(
     *,
     huber_delta: float | None = None,
     chroma_weighting: float = 0.0,
+    log_scale: bool = False,
 ) -> Tensor:
     """Mean squared error of the colours, or Huber's loss [2] with the given δ.
 
@@ -80,6 +85,8 @@ def regression_loss(
         huber_delta: where squared turns into absolute, in network units; None = squared.
         chroma_weighting: κ; a pixel weighs 1 + κ · its true chroma in network units, so that
             what is gray, most of the world, does not outvote what is not.
+        log_scale: the mean of the logarithm of each photograph's own mean, as PSNR is: what
+            halves an error counts alike in a pale photograph and in a vivid one.
     """
     true = _like(ab, predicted)
     error = ops.abs(ops.cast(predicted, "float32") - true)
@@ -89,6 +96,8 @@ def regression_loss(
     loss = ops.mean(loss, axis=-1)
     if chroma_weighting:
         loss = loss * (1 + chroma_weighting * ops.norm(true, axis=-1))
+    if log_scale:
+        return ops.mean(ops.log(_mean_inside(loss, mask, predicted, axis=(1, 2)) + LOG_FLOOR))
     return _mean_inside(loss, mask, predicted)
 
 

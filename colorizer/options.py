@@ -239,6 +239,12 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     add("--regression-weight", type=float, metavar="W", help="also regress the decoded colours (0)")
     add("--huber-delta", type=float, metavar="δ", help="of regression: beyond it, absolute error")
     add("--chroma-weighting", type=float, metavar="κ", help="of regression: vivid pixels count (0)")
+    add(
+        "--log-regression",
+        action="store_true",
+        default=None,
+        help="of regression: the log of each photograph's error, as PSNR counts it",
+    )
     add("--perceptual-weight", type=float, metavar="W", help="look alike to a network, too (0)")
     add(
         "--perceptual-network",

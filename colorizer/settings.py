@@ -53,6 +53,8 @@ class TrainConfig:
             "MobileNetV2:FILE.weights.h5", without its top.
         huber_delta: of regression losses in network units; None = squared.
         chroma_weighting: κ of regression losses (`losses.regression_loss`).
+        log_regression: regression losses count the logarithm of each photograph's own error
+            (`losses.regression_loss`), as PSNR does.
         hint_share: of examples that may be given hints, from 0 to 1 (`hints.sample_hints`).
         aged_share: of photographs whose luminance is aged, from 0 to 1 (`colorizer.aging`).
         freeze_extractor: leaves a trained extractor as it starts, with its statistics.
@@ -89,6 +91,7 @@ class TrainConfig:
     perceptual_network: str = PERCEPTUAL_NETWORKS[0]
     huber_delta: float | None = None
     chroma_weighting: float = 0.0
+    log_regression: bool = False
     hint_share: float = HINT_SHARE
     aged_share: float = 0.0
     freeze_extractor: bool = False
@@ -190,6 +193,11 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         config.chroma_weighting and not regresses,
         "chroma_weighting needs a regression: head 'regression', or a regression_weight. "
         f"Received: {config.chroma_weighting}, network {name!r}, head {head!r}",
+    )
+    yield (
+        config.log_regression and not (regresses and name != ADVERSARIAL_NETWORK),
+        "log_regression needs a regression: head 'regression', or a regression_weight, and "
+        f"another network than {ADVERSARIAL_NETWORK!r}. Received: network {name!r}, head {head!r}",
     )
     yield (
         config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"),

@@ -203,6 +203,7 @@ class ColorizationTask(keras.Model):
             y_pred.get("mask"),
             huber_delta=self.config.huber_delta,
             chroma_weighting=self.config.chroma_weighting,
+            log_scale=self.config.log_regression,
         )
 
 

@@ -123,6 +123,42 @@ def test_regression_keeps_float32_for_half_precision_predictions(ab):
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+def test_log_regression_by_hand():
+    truth = np.zeros((2, 1, 1, 2), "float32")
+    predicted = np.array([[[[0.3, 0.1]]], [[[0.0, 0.0]]]], "float32")
+    floor = 1 / 110**2  # one unit of Lab
+    expected = (np.log(0.05 + floor) + np.log(floor)) / 2
+    assert float(losses.regression_loss(predicted, truth, log_scale=True)) == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_halving_the_error_of_any_photograph_gains_alike_on_a_log_scale(which):
+    pale_and_vivid = np.array([0.05, 0.5], "float32").reshape(2, 1, 1, 1) * np.ones((2, 4, 4, 2))
+    halved = pale_and_vivid.copy()
+    halved[which] /= 2
+    before, after = (
+        float(losses.regression_loss(x, np.zeros((2, 4, 4, 2), "float32"), log_scale=True))
+        for x in (pale_and_vivid, halved)
+    )
+    assert before - after == pytest.approx(np.log(4) / 2, abs=0.06)  # the floor is felt a little
+
+
+def test_log_regression_sees_what_is_inside_the_mask_alone(ab, predicted, mask):
+    def loss(x, given=mask):
+        return float(losses.regression_loss(x, ab, given, log_scale=True))
+
+    halves = [losses.regression_loss(predicted[i, :, :4], ab[i, :, :4]) for i in (0, 1)]
+    expected = np.mean([np.log(float(half) + 1 / 110**2) for half in halves])
+    assert loss(predicted) == pytest.approx(expected, rel=1e-5)
+    assert loss(np.where(mask == 0, 7.0, predicted)) == loss(predicted)
+    # A photograph whose mask is empty has no error, and must not spoil the others.
+    empty = mask * np.array([1, 0], "float32").reshape(2, 1, 1, 1)
+    expected = (np.log(float(halves[0]) + 1 / 110**2) + np.log(1 / 110**2)) / 2
+    assert loss(predicted, empty) == pytest.approx(expected, rel=1e-5)
+
+
 # ------------------------------------------------------------------------------- mask loss
 
 

@@ -298,15 +298,18 @@ def small_task(**changes):
     return task
 
 
-def test_the_regression_is_of_the_colours_that_users_see(photographs):
-    plain, both = small_task(), small_task(regression_weight=3.0, chroma_weighting=2.0)
+@pytest.mark.parametrize("log", [False, True])
+def test_the_regression_is_of_the_colours_that_users_see(photographs, log):
+    plain = small_task()
+    both = small_task(regression_weight=3.0, chroma_weighting=2.0, log_regression=log)
     outputs = plain(photographs, training=False)
     decoded = color.annealed_mean(
         outputs["ab_logits"], plain.class_weights, temperature=0.38**0.5, correction=0.5
     )
     true = ops.average_pool(outputs["true_ab"], 4, 4)
     weights = 1 + 2 * np.linalg.norm(true, axis=-1)
-    expected = np.mean(np.mean((np.array(decoded) / 110 - true) ** 2, axis=-1) * weights)
+    errors = np.mean((np.array(decoded) / 110 - true) ** 2, axis=-1) * weights
+    expected = np.mean(np.log(errors.mean((1, 2)) + 1 / 110**2) if log else errors)
     difference = both.compute_loss(y_pred=outputs) - plain.compute_loss(y_pred=outputs)
     assert float(difference) == pytest.approx(3 * expected, rel=1e-4)
 
@@ -503,6 +506,11 @@ def test_old_photographs_are_for_training_alone_and_keep_their_colours(photograp
             "chroma_weighting needs a regression.*'rgb_baseline'",
         ),
         ({"network": NetworkConfig(), "chroma_weighting": 2.0}, "chroma_weighting.*'distribution'"),
+        ({"network": NetworkConfig(), "log_regression": True}, "log_regression.*'distribution'"),
+        (
+            {"network": networks.PRESETS["unet_gan"], "log_regression": True},
+            "log_regression needs .* another network than 'unet_gan'",
+        ),
         (
             {"network": networks.PRESETS["rgb_baseline"], "perceptual_weight": 1.0},
             "perceptual_weight needs another network.*'rgb_baseline'",
@@ -541,6 +549,7 @@ def test_a_setting_that_would_be_ignored_is_refused(changes, told):
         {"chroma_weighting": 2.0},  # of the adversarial task's colour loss
         {"network": NetworkConfig(), "chroma_weighting": 2.0, "regression_weight": 1.0},
         {"network": NetworkConfig(head="regression"), "chroma_weighting": 2.0},
+        {"network": NetworkConfig(head="regression"), "log_regression": True},
         {"network": networks.PRESETS["rgb_baseline"], "aged_share": 0.5},
     ],
 )
