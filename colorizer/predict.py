@@ -290,6 +290,8 @@ class Colorizer:
         self.pretrained = load_pretrained(model)
         details = self.pretrained.details
         self.vividness = float(details.get("vividness", DEFAULT_VIVIDNESS))
+        # What the training shrank: a regression of logarithms prefers colours that are too pale.
+        self._chroma_gain = float(details.get("chroma_gain", 1.0))
         if working_size is None:
             self.working_size = int(details.get("working_size", DEFAULT_WORKING_SIZE))
         self.takes = frozenset(self.pretrained.network.input)
@@ -347,7 +349,7 @@ class Colorizer:
             correction=correction,
         )
         size = padded["luminance"].shape[1:3]
-        ab = keras.ops.image.resize(ab, size, interpolation="bilinear")
+        ab = self._chroma_gain * keras.ops.image.resize(ab, size, interpolation="bilinear")
         return keras.ops.convert_to_numpy(networks.crop_to_size(ab, height, width))[0]
 
     def _network_inputs(

@@ -52,7 +52,7 @@ def _stub_network() -> Iterator[None]:
     del networks.NETWORKS["stub"]
 
 
-def stub(folder: Path, config: NetworkConfig) -> Colorizer:
+def stub(folder: Path, config: NetworkConfig, **details: float) -> Colorizer:
     network = build_stub(config, embedding_input=False)
     kernel = SHOWN[: network.get_layer("show").kernel.shape[2]]
     network.get_layer("show").set_weights([kernel[None, None]])
@@ -60,7 +60,7 @@ def stub(folder: Path, config: NetworkConfig) -> Colorizer:
         network=network,
         config=config,
         prior=np.full(313, 1 / 313),
-        details={"working_size": WORKING_SIZE},
+        details={"working_size": WORKING_SIZE, **details},
     )
     return Colorizer(save_pretrained(model, folder / "stub.json"))
 
@@ -400,6 +400,14 @@ def test_unsteered_the_network_sees_a_full_mask_and_no_hints(steered, size, work
     assert mask.shape == working
     assert_allclose(mask, 1, atol=1e-5)
     assert_allclose(hints, 0, atol=1e-5)
+
+
+def test_a_model_may_ask_for_more_chroma(tmp_path, plain) -> None:
+    gray = luminance_of(photo((48, 72)))
+    vivid = stub(tmp_path, plain.pretrained.config, chroma_gain=1.5)
+    ab = plain.predict_ab(gray)
+    assert np.abs(ab).max() > 10
+    assert_allclose(vivid.predict_ab(gray), 1.5 * ab, rtol=1e-5)
 
 
 def test_the_network_sees_the_mask_at_its_working_size(steered) -> None:

@@ -206,7 +206,11 @@ def test_the_released_recipe_fits_together(runs, tmp_path) -> None:
         (tmp_path / "photos" / name).mkdir(parents=True)
     released = Path(__file__).parent.parent / "models" / "recipe"
     recipe.run_recipe(released, tmp_path / "photos", tmp_path / "runs")
-    assert [folder.name for _, _, folder, _ in runs] == ["1-colour", "2-regression"]
+    assert [folder.name for _, _, folder, _ in runs] == [
+        "1-colour",
+        "2-regression",
+        "3-logarithm",
+    ]
     for _, config, *_ in runs:
         check_settings(config)
         assert all(Path(source.partition("@")[0]).is_dir() for source in config.data.sources)
