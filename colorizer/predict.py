@@ -310,7 +310,7 @@ class Colorizer:
 
         Args:
             luminance: (H, W) float32 in [0, 100], any size.
-            vividness: in [0, 1]: 0 = the unbiased mean, 1 = most vivid.
+            vividness: in [0, 1]: 0 = the mean of what it believes, 1 = most vivid.
             mask: in [0, 1], of any size, for a network that takes one.
             hints: see `__call__`; for a network that takes them.
 
@@ -429,7 +429,7 @@ class Colorizer:
         Args:
             image: (H, W), (H, W, 1) or (H, W, 3); `uint8`, `uint16`, or float in [0, 1]; or
                 the path of a photograph.
-            vividness: in [0, 1]: 0 = the unbiased conditional mean (faithful, pale), 1 =
+            vividness: in [0, 1]: 0 = the conditional mean (faithful, pale), 1 =
                 most vivid; None = the model's best-looking.
             strength: in [0, 1], multiplies the colours: 0 = gray, 1 = as predicted.
             mask: where to colour: (H, W) bool or float in [0, 1], 1 = colour this, 0 =
