@@ -35,7 +35,15 @@ _TIFF_LETTERS = {3: "H", 4: "L", 5: "L", 7: "B"}  # short, long, rational (a pai
 
 
 def reset_exif(exif: bytes | None) -> tuple[int, bytes | None]:
-    """Take the orientation out of an EXIF block, and cut off its thumbnail (the next IFD)."""
+    """Take the orientation out of an EXIF block, and cut off its thumbnail (the next IFD).
+
+    Args:
+        exif: with or without the prefix of a JPEG segment; None = the file has none.
+
+    Returns:
+        The orientation, 1 to 8 as EXIF numbers them, and the block without prefix, its orientation
+        1; 1 and None if there is none or it is damaged.
+    """
     block = bytearray((exif or b"").removeprefix(b"Exif\0\0"))
     orientation = 1
     try:
@@ -53,7 +61,15 @@ def reset_exif(exif: bytes | None) -> tuple[int, bytes | None]:
 def tiff_exif(
     file: BinaryIO, tif: Any, page: Any
 ) -> tuple[bytes | None, tuple[float, float] | None]:
-    """Gather the EXIF block and the resolution that a TIFF file keeps among its own tags."""
+    """Gather the EXIF block and the resolution that a TIFF file keeps among its own tags.
+
+    Args:
+        file, tif, page: the open file, tifffile's view of it, and the page of the photograph.
+
+    Returns:
+        The block, and horizontal and vertical dots per inch (0 where the file states no unit); None
+        for what there is not, or for both if the tags are damaged.
+    """
     source, block = Image.Exif(), Image.Exif()
     source.endian, source.bigtiff = tif.byteorder, tif.is_bigtiff
     try:

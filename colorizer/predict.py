@@ -59,11 +59,12 @@ from colorizer.hints import (
 )
 from colorizer.photos import SUFFIXES, read_photo, write_photo
 from colorizer.regions import Region, region_of
-from colorizer.weights import DEFAULT_MODEL, load_pretrained
+from colorizer.weights import DEFAULT_MODEL, ModelError, load_pretrained
 
 DEFAULT_VIVIDNESS = 0.5
 DEFAULT_WORKING_SIZE = 256
 LARGEST_WORKING_SIZE = 1024  # networks learn at 64 to 256; this is gigabytes already
+LARGEST_CHROMA_GAIN = 4  # beyond it, a mistake in a model's JSON
 MAX_ASPECT = 4  # the long side at working size, in short sides: a panorama is not enlarged
 STRIP_PIXELS = 1 << 20
 REFERENCE_PIXELS = 1 << 20  # about so many of a reference are measured
@@ -288,12 +289,21 @@ class Colorizer:
 
     def _load(self, model: str | Path, working_size: int | None) -> None:
         self.pretrained = load_pretrained(model)
-        details = self.pretrained.details
-        self.vividness = float(details.get("vividness", DEFAULT_VIVIDNESS))
+
+        def asked(name: str, default: float, low: float, high: float) -> float:
+            value = self.pretrained.details.get(name, default)
+            if not (isinstance(value, int | float) and low <= value <= high):
+                raise ModelError(
+                    f"{model}: {name} must be from {low} to {high}. Received: {value!r}"
+                )
+            return value
+
+        self.vividness = asked("vividness", DEFAULT_VIVIDNESS, 0, 1)
         # What the training shrank: a regression of logarithms prefers colours that are too pale.
-        self._chroma_gain = float(details.get("chroma_gain", 1.0))
+        self._chroma_gain = asked("chroma_gain", 1.0, 0, LARGEST_CHROMA_GAIN)
         if working_size is None:
-            self.working_size = int(details.get("working_size", DEFAULT_WORKING_SIZE))
+            size = asked("working_size", DEFAULT_WORKING_SIZE, 1, LARGEST_WORKING_SIZE)
+            self.working_size = int(size)
         self.takes = frozenset(self.pretrained.network.input)
         self._stride = networks.network_stride(self.pretrained.config)
         self.pretrained.network.compile(jit_compile=False)

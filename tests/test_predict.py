@@ -410,6 +410,15 @@ def test_a_model_may_ask_for_more_chroma(tmp_path, plain) -> None:
     assert_allclose(vivid.predict_ab(gray), 1.5 * ab, rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", ["much", [1.0], float("nan"), -0.5, 5000])
+@pytest.mark.parametrize("name", ["vividness", "chroma_gain", "working_size"])
+def test_what_a_model_asks_for_is_checked(tmp_path, plain, name, value) -> None:
+    with pytest.raises(
+        ModelError, match=rf"stub\.json: {name} must be from [01] to \d+\. Received"
+    ):
+        stub(tmp_path, plain.pretrained.config, **{name: value})
+
+
 def test_the_network_sees_the_mask_at_its_working_size(steered) -> None:
     ramp_ = np.linspace(0, 1, 72, dtype="float32") * np.ones((48, 1), "float32")
     for mask in (make_mask("half:vertical", (48, 72)), ramp_):
