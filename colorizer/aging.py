@@ -18,8 +18,7 @@ Conventions
     Parameters have one value for each example, (B, 1, 1). The steps are functions of their
     parameters alone and may leave [-1, 1]; `age` draws the parameters and clips. Lengths are in
     pixels of what the network sees, to which scans of thousands of pixels were reduced.
-    Blur and grain are products in the frequencies of a cosine transform: its pictures continue
-    mirrored at their edges, hence blur keeps the mean, and neither has a border of its own.
+    Blur and grain are products in the frequencies of a cosine transform (`colorizer.frequencies`).
     JPEG's samples are gamma-encoded gray, not L. The two differ by less than 4 % of the range, far
     less than the qualities differ, and the powers between them would cost more than all of JPEG.
 
@@ -41,7 +40,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from scipy import fft
+
+from colorizer.frequencies import blur, cosines, from_frequencies, gaussian
 
 Tensor = Any  # a tensor of whichever backend Keras runs on
 Draw = Callable[..., Tensor]
@@ -152,31 +152,6 @@ def _through_lens(light: Tensor, draw: Draw) -> Tensor:
     return vignette(blur(light, down=down, across=across), draw(VIGNETTE))
 
 
-def blur(light: Tensor, *, down: Tensor, across: Tensor) -> Tensor:
-    """Gaussian blur, mirrored at the edges; `down` and `across` are its σ in pixels."""
-    height, width = light.shape[1:]
-    frequencies = ops.matmul(ops.matmul(_cosines(height), light), _cosines(width).T)
-    return _from_frequencies(frequencies * _transfer(height, width, down, across))
-
-
-@functools.cache
-def _cosines(size: int) -> np.ndarray:
-    """The orthonormal cosine transform (DCT-II) as a matrix, one row for each frequency."""
-    return fft.dct(np.eye(size), axis=0, norm="ortho").astype("float32")
-
-
-def _from_frequencies(frequencies: Tensor) -> Tensor:
-    height, width = frequencies.shape[1:]
-    return ops.matmul(ops.matmul(_cosines(height).T, frequencies), _cosines(width))
-
-
-def _transfer(height: int, width: int, down: Tensor, across: Tensor) -> Tensor:
-    """What a Gaussian leaves of each cosine, (B, H, W): exp(-σ²ω²/2) along each axis."""
-    vertical = ops.arange(height, dtype="float32")[:, None] * (np.pi / height)
-    horizontal = ops.arange(width, dtype="float32") * (np.pi / width)
-    return ops.exp(-((down * vertical) ** 2) / 2) * ops.exp(-((across * horizontal) ** 2) / 2)
-
-
 def vignette(light: Tensor, strength: Tensor) -> Tensor:
     """Takes `strength` of the luminance from the corners, and less, as r², on the way there."""
     height, width = light.shape[1:]
@@ -213,13 +188,11 @@ def grain(light: Tensor, white: Tensor, *, strength: Tensor, size: Tensor) -> Te
         size: σ in pixels of the Gaussian that the noise is blurred with.
     """
     height, width = light.shape[1:]
-    transfer = _transfer(height, width, size, size)
+    transfer = gaussian(height, width, size, size)
     # The cosines of white noise are white noise, so there is no need to transform it first.
     gain = strength * ops.rsqrt(ops.mean(transfer**2, axis=(1, 2), keepdims=True))
     covered = ops.clip((light + 1) / 2, 0.0, 1.0)
-    return light + 2 * ops.sqrt(covered * (1 - covered)) * _from_frequencies(
-        white * transfer * gain
-    )
+    return light + 2 * ops.sqrt(covered * (1 - covered)) * from_frequencies(white * transfer * gain)
 
 
 # ----------------------------------------------------------------------------------- paper
@@ -348,7 +321,7 @@ def jpeg(light: Tensor, quality: Tensor) -> Tensor:
             light = ops.take(light, np.minimum(np.arange(blocks * BLOCK), size - 1), axis=axis)
     # Samples from -128 to 127: the level shift of the standard [3, A.3.1].
     samples = ops.reshape((light + 1) * 127.5 - 128, (-1, rows, BLOCK, columns * BLOCK))
-    transform = _cosines(BLOCK)
+    transform = cosines(BLOCK)
     frequencies = ops.reshape(ops.matmul(transform, samples), (-1, rows, BLOCK, columns, BLOCK))
     frequencies = ops.matmul(frequencies, transform.T)
     steps = quantization(quality)[:, None, :, None, :]

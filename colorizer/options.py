@@ -255,6 +255,12 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     add("--hint-share", type=_unit, metavar="P", help="how often hints may be shown (0.75)")
     add("--aged-share", type=_unit, metavar="P", help="how often a photograph is made to look old")
     add(
+        "--outlier-share",
+        type=_unit,
+        metavar="P",
+        help="how often it is made a drawing, relief, texture or negative that is to stay gray",
+    )
+    add(
         "--freeze-extractor",
         action="store_true",
         default=None,

@@ -57,6 +57,8 @@ class TrainConfig:
             (`losses.regression_loss`), as PSNR does.
         hint_share: of examples that may be given hints, from 0 to 1 (`hints.sample_hints`).
         aged_share: of photographs whose luminance is aged, from 0 to 1 (`colorizer.aging`).
+        outlier_share: of photographs that are made unrecognisable and gray, from 0 to 1
+            (`colorizer.outliers`).
         freeze_extractor: leaves a trained extractor as it starts, with its statistics.
         ema_momentum: of an exponential moving average of the weights, which the model of the
             run then holds; None = the weights as trained.
@@ -94,6 +96,7 @@ class TrainConfig:
     log_regression: bool = False
     hint_share: float = HINT_SHARE
     aged_share: float = 0.0
+    outlier_share: float = 0.0
     freeze_extractor: bool = False
     ema_momentum: float | None = None
     mask_weight: float = 1.0
@@ -110,7 +113,7 @@ class TrainConfig:
             raise ValueError(
                 f"learning_rate must be a positive number or 'auto'. Received: {rate!r}"
             )
-        for name in ("full_mask_share", "hint_share", "aged_share"):
+        for name in ("full_mask_share", "hint_share", "aged_share", "outlier_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1. Received: {getattr(self, name)}")
         if self.ema_momentum is not None and not 0 < self.ema_momentum < 1:
@@ -215,7 +218,13 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         f"Received: {own!r} and {start!r}",
     )
     yield (
-        config.aged_share and config.embeddings is not None,
-        "aged_share and embeddings exclude each other: those are of photographs as they are. "
-        f"Received: {config.aged_share} and {config.embeddings!r}",
+        config.outlier_share and name == "rgb_baseline",
+        "outlier_share needs another network than 'rgb_baseline', whose truth is the photograph. "
+        f"Received: {config.outlier_share}",
     )
+    for share in ("aged_share", "outlier_share"):
+        yield (
+            getattr(config, share) and config.embeddings is not None,
+            f"{share} and embeddings exclude each other: those are of photographs as they are. "
+            f"Received: {getattr(config, share)} and {config.embeddings!r}",
+        )

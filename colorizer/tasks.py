@@ -27,6 +27,10 @@ Old photographs
     are not desaturated new ones: a share of the luminances is aged in training
     (`TrainConfig.aged_share`). Their colours, the truth, stay.
 
+Outliers
+    teach modesty: a share of the photographs is made unrecognisable (`TrainConfig.outlier_share`),
+    and the truth is gray.
+
 References
     [1] P. Isola, J.-Y. Zhu, T. Zhou, A. A. Efros. "Image-to-Image Translation with Conditional
         Adversarial Networks". CVPR 2017.
@@ -54,6 +58,7 @@ from colorizer import (
     losses,
     masks,
     networks,
+    outliers,
     weights,
 )
 from colorizer.color import AB_SCALE
@@ -112,6 +117,10 @@ class ColorizationTask(keras.Model):
         inputs = inputs if isinstance(inputs, dict) else {"image": inputs}
         lab = color.rgb_to_lab(inputs["image"])
         ab, luminance = lab[..., 1:] / AB_SCALE, lab[..., :1] / 50 - 1
+        if training and self.config.outlier_share:
+            share = self.config.outlier_share
+            luminance, strange = outliers.estrange(luminance, self.random, share=share)
+            ab = ops.where(strange, 0.0, ab)
         if training and self.config.aged_share:
             luminance = aging.age(luminance, self.random, share=self.config.aged_share)
         known = {"luminance": luminance, **inputs}

@@ -119,36 +119,6 @@ def test_luminance_of_another_shape_is_named(shape):
 # --- lens
 
 
-@pytest.mark.parametrize("size", [8, 13, 64])
-def test_the_cosine_transform_is_orthonormal_and_that_of_the_standard(size):
-    matrix = aging._cosines(size)
-    np.testing.assert_allclose(matrix @ matrix.T, np.eye(size), atol=1e-6)
-    np.testing.assert_allclose(matrix[0], size**-0.5, rtol=1e-6)
-    # T.81, A.3.3: C(v) / 2 · cos((2y + 1) v π / 16) for blocks of 8.
-    v, y = np.ogrid[1:size, :size]
-    expected = np.sqrt(2 / size) * np.cos((2 * y + 1) * v * np.pi / (2 * size))
-    np.testing.assert_allclose(matrix[1:], expected, atol=1e-6)
-
-
-def test_blur_keeps_the_mean_and_constants(photos):
-    sigma = per_example(0.0, 1.0, 2.5)
-    blurred = np.asarray(aging.blur(photos[..., 0], down=sigma, across=sigma))
-    np.testing.assert_allclose(blurred.mean((1, 2)), photos.mean((1, 2, 3)), atol=1e-5)
-    np.testing.assert_allclose(blurred[0], photos[0, ..., 0], atol=1e-5)
-    assert (np.diff([np.std(p) for p in (photos[1], blurred[1])]) < 0).all()
-    even = np.asarray(aging.blur(constant(0.3), down=per_example(2.0), across=per_example(1.0)))
-    np.testing.assert_allclose(even, 0.3, atol=1e-5)
-
-
-def test_blur_spreads_a_point_as_a_gaussian_of_the_asked_width():
-    point = constant(0.0, 1, 31, 41)
-    point[0, 15, 20] = 1
-    spread = np.asarray(aging.blur(point, down=per_example(1.5), across=per_example(3.0)))[0]
-    y, x = np.ogrid[-15:16, -20:21]
-    gauss = np.exp(-(y**2) / (2 * 1.5**2)) * np.exp(-(x**2) / (2 * 3.0**2))
-    np.testing.assert_allclose(spread, gauss / gauss.sum(), atol=1e-5)
-
-
 def test_vignetting_takes_its_share_from_the_corners_and_nothing_from_the_middle():
     dimmed = np.asarray(aging.vignette(constant(0.5, 1, 33, 65), per_example(0.4)))[0]
     # Luminance 1.5 above black: 0.6 of it in a corner, 0.8 in the middle of a side.

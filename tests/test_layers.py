@@ -14,9 +14,9 @@ PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
     {"containers"},
-    {"color", "options", "photos", "runs", "sources"},
+    {"color", "frequencies", "options", "photos", "runs", "sources"},
     {"aging", "fields", "hints", "masks", "metrics", "report"},
-    {"data", "regions"},
+    {"data", "outliers", "regions"},
     {"conditions", "earlier", "extractors"},
     {"networks", "losses"},
     {"weights", "embeddings", "settings"},

@@ -67,6 +67,7 @@ def test_training_offers_what_it_always_did():
         ({"regression_weight": math.inf}, "regression_weight must be 0 or more.*inf"),
         ({"chroma_weighting": -0.5}, "chroma_weighting.*-0.5"),
         ({"aged_share": -0.1}, "aged_share must be from 0 to 1.*-0.1"),
+        ({"outlier_share": 1.5}, "outlier_share must be from 0 to 1.*1.5"),
         ({"hint_share": 1.1}, "hint_share must be from 0 to 1.*1.1"),
         ({"encoding_sigma": 0.0}, "encoding_sigma must be a positive number.*0.0"),
         ({"perceptual_network": "VGG19"}, "perceptual_network must be MobileNetV2.*'VGG19'"),
@@ -497,6 +498,30 @@ def test_old_photographs_are_for_training_alone_and_keep_their_colours(photograp
     assert (changed > 0.05) == training
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_outliers_are_for_training_alone_and_their_truth_is_gray(photographs, training):
+    task, plain = small_task(outlier_share=1.0), small_task()
+    strange, plain = (t(photographs, training=training) for t in (task, plain))
+    changed = np.abs(np.array(strange["luminance"]) - np.array(plain["luminance"]))
+    assert (changed.max((1, 2, 3)) > 0.1).all() == training
+    assert np.array(plain["true_ab"]).any((1, 2, 3)).all()
+    assert np.array(strange["true_ab"]).any((1, 2, 3)).all() != training
+
+
+def test_photographs_beside_outliers_keep_their_colours(photographs):
+    """The same random numbers decide which, so half of them are the same half."""
+    mixed = small_task(outlier_share=0.5)(np.repeat(photographs, 8, axis=0), training=True)
+    plain = small_task()(np.repeat(photographs, 8, axis=0), training=True)
+    same, gray = (
+        (np.array(mixed["true_ab"]) == other).all((1, 2, 3))
+        for other in (np.array(plain["true_ab"]), 0)
+    )
+    assert (same != gray).all()
+    assert 6 <= gray.sum() <= 26
+    kept = (np.array(mixed["luminance"]) == np.array(plain["luminance"])).all((1, 2, 3))
+    np.testing.assert_array_equal(kept, same)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -536,6 +561,11 @@ def test_old_photographs_are_for_training_alone_and_keep_their_colours(photograp
         ),
         ({"network": NetworkConfig(), "freeze_extractor": True}, "freeze_extractor needs.*neither"),
         ({"aged_share": 0.5, "embeddings": "cache"}, "aged_share and embeddings.*'cache'"),
+        ({"outlier_share": 0.5, "embeddings": "cache"}, "outlier_share and embeddings.*'cache'"),
+        (
+            {"network": networks.PRESETS["rgb_baseline"], "outlier_share": 0.5},
+            "outlier_share needs another network than 'rgb_baseline'.*0.5",
+        ),
     ],
 )
 def test_a_setting_that_would_be_ignored_is_refused(changes, told):
