@@ -58,7 +58,7 @@ def estrange(
     Returns:
         (B, H, W, 1) float32 in [-1, 1], and (B, 1, 1, 1) bool: which are outliers now.
     """
-    batch = ops.shape(luminance)[0]
+    batch, (height, width) = ops.shape(luminance)[0], luminance.shape[1:3]
 
     def draw(low: float, high: float, *shape: int) -> Tensor:
         shape = (batch, *(shape or (1, 1)))
@@ -66,7 +66,7 @@ def estrange(
 
     outlier = luminance[..., 0]
     kind, first = draw(0, 1), 0.0
-    shapes = masks.sample_masks(batch, *outlier.shape[1:], random, full_share=ONE_MATERIAL)
+    shapes = masks.sample_masks(batch, height, width, random, full_share=ONE_MATERIAL)
     for name, picture in _kinds(outlier, shapes[..., 0], draw).items():
         chosen = ops.logical_and(kind >= first, kind < first + SHARES[name])
         outlier, first = ops.where(chosen, picture, outlier), first + SHARES[name]
