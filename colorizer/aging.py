@@ -98,12 +98,7 @@ def age(luminance: Tensor, random: keras.random.SeedGenerator, *, share: float =
     Raises:
         ValueError: `share` is no probability, or `luminance` has another shape.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must be in [0, 1]. Received: {share}")
-    if len(luminance.shape) != 4 or luminance.shape[-1] != 1 or None in luminance.shape[1:]:
-        raise ValueError(
-            f"luminance must be (B, H, W, 1) with H and W known. Received: {luminance.shape}"
-        )
+    check_luminance(luminance, share)
     batch, (height, width) = ops.shape(luminance)[0], luminance.shape[1:3]
     draw = functools.partial(_draw, batch, random)
     # Grain takes the field for its cosines and noise takes it as it is: as good as independent.
@@ -113,6 +108,16 @@ def age(luminance: Tensor, random: keras.random.SeedGenerator, *, share: float =
     light = _scanned(light, white, draw)
     aged = ops.clip(light, -1.0, 1.0)[..., None]
     return ops.where(draw((1.0, 0.0, 1.0), 1, 1, 1) < share, aged, luminance)
+
+
+def check_luminance(luminance: Tensor, share: float) -> None:
+    """Raises ValueError for no probability, or other than (B, H, W, 1) with H and W known."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be in [0, 1]. Received: {share}")
+    if len(luminance.shape) != 4 or luminance.shape[-1] != 1 or None in luminance.shape[1:]:
+        raise ValueError(
+            f"luminance must be (B, H, W, 1) with H and W known. Received: {luminance.shape}"
+        )
 
 
 def _draw(

@@ -258,7 +258,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         "--outlier-share",
         type=_unit,
         metavar="P",
-        help="how often it is made a drawing, relief, texture or negative that is to stay gray",
+        help="how often a photograph is made a relief, drawing, texture or negative, to stay gray",
     )
     add(
         "--freeze-extractor",

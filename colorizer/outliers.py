@@ -1,20 +1,20 @@
 """Pictures that are no photographs of the world in colour: made of photographs, with gray as truth.
 
-Whoever trains a colorizer leaves near-gray photographs out, and so a network that saw only the
-others has a colour for everything: it is sure of red coins and a blue moon. Detectors of the
+Training leaves near-gray photographs out (`DataConfig.min_saturation`), and a network that saw only
+the others has a colour for everything: it is sure of red coins and a blue moon. Detectors of the
 unfamiliar are trained on examples of it [1]; here they are made of the very photographs, and what
 they teach is to be modest:
 
-    negative   black for white; a photograph's shapes, not its light
+    relief     the photograph as a surface, lit from one side, all of one material or shapes of one
+               on another: metal, stone, plaster
     drawing    dark lines on paper where the photograph is darker than around: prints, pages
-    relief     the photograph as a height, lit from one side, all of one material or shapes of one
-               on another: metal, stone, plaster, what lies on a table
     texture    the photograph's frequencies with random signs, all over or two of them in shapes
+    negative   black for white
 
 Conventions
-    A picture is float32 (B, H, W) in [-1, 1], which is L / 50 - 1; only `estrange` has the channel.
-    Parameters have one value for each example, (B, 1, 1). Each kind is a function of its parameters
-    alone and may leave [-1, 1]; `estrange` draws the parameters and clips.
+    A picture is float32 (B, H, W) in [-1, 1], which is L / 50 - 1; only `make_outliers` has the
+    channel. Parameters have one value for each example, (B, 1, 1). Each kind is a function of its
+    parameters alone and may leave [-1, 1]; `make_outliers` draws the parameters and clips.
 
 References
     [1] D. Hendrycks, M. Mazeika, T. Dietterich. "Deep Anomaly Detection with Outlier Exposure".
@@ -25,27 +25,29 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from colorizer import aging, masks
+from colorizer import masks
+from colorizer.aging import check_luminance, stain
 from colorizer.frequencies import blur, from_frequencies, to_frequencies
 
 Tensor = Any  # a tensor of whichever backend Keras runs on
-Draw = Callable[..., Tensor]
+Draw = Callable[..., Tensor]  # (low, high, *shape of one example's, (1, 1) if left out)
 
-# Chosen by eye: each kind is plainly none of the photographs, and none is another.
-SHARES = {"negative": 0.2, "drawing": 0.2, "relief": 0.45, "texture": 0.15}
+# In how many of the outliers, and from where to where. Chosen by eye.
+SHARES = {"relief": 0.5, "drawing": 0.25, "texture": 0.15, "negative": 0.1}
+ONE_MATERIAL = 0.4  # of the reliefs, and of the textures
+SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
+STEEPNESS = (0.5, 3.0)
+MATERIAL = (-0.9, 0.8)  # its tone
+LAMPS, LAMP_WAVES = (-0.15, 0.15), 3  # uneven light
 PAPER = (0.5, 1.0)
 PEN = (0.7, 2.7)  # σ in pixels of what a line is darker than
 INK = (6.0, 26.0)  # how much darker a line is drawn than the photograph has it
-SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
-HEIGHT = (0.5, 3.0)
-MATERIAL = (-0.9, 0.8)  # its tone
-ONE_MATERIAL = 0.4  # in how many of the reliefs, and of the textures
-LAMPS, LAMP_WAVES = (-0.3, 0.3), 3  # uneven light
 
 
-def estrange(
+def make_outliers(
     luminance: Tensor, random: keras.random.SeedGenerator, *, share: float
 ) -> tuple[Tensor, Tensor]:
     """Makes outliers of a share of the photographs.
@@ -57,41 +59,56 @@ def estrange(
 
     Returns:
         (B, H, W, 1) float32 in [-1, 1], and (B, 1, 1, 1) bool: which are outliers now.
+
+    Raises:
+        ValueError: `share` is no probability, or `luminance` has another shape.
     """
+    check_luminance(luminance, share)
     batch, (height, width) = ops.shape(luminance)[0], luminance.shape[1:3]
 
     def draw(low: float, high: float, *shape: int) -> Tensor:
         shape = (batch, *(shape or (1, 1)))
         return keras.random.uniform(shape, low, high, "float32", seed=random)
 
-    outlier = luminance[..., 0]
-    kind, first = draw(0, 1), 0.0
     shapes = masks.sample_masks(batch, height, width, random, full_share=ONE_MATERIAL)
-    for name, picture in _kinds(outlier, shapes[..., 0], draw).items():
-        chosen = ops.logical_and(kind >= first, kind < first + SHARES[name])
-        outlier, first = ops.where(chosen, picture, outlier), first + SHARES[name]
-    strange = draw(0, 1, 1, 1, 1) < share
-    return ops.where(strange, ops.clip(outlier, -1.0, 1.0)[..., None], luminance), strange
+    made = _kinds(luminance[..., 0], shapes[..., 0], draw)
+    lot, ends = draw(0, 1), np.cumsum([SHARES[kind] for kind in made])
+    *others, picture = made.values()
+    for end, other in zip(reversed(ends[:-1]), reversed(others), strict=True):
+        picture = ops.where(lot < end, other, picture)
+    outlier = draw(0, 1, 1, 1, 1) < share
+    return ops.where(outlier, ops.clip(picture, -1.0, 1.0)[..., None], luminance), outlier
 
 
 def _kinds(light: Tensor, shapes: Tensor, draw: Draw) -> dict[str, Tensor]:
     """Each picture as an outlier of each kind."""
-    smoothness, pen = draw(*SMOOTHNESS), draw(*PEN)
-    ground = blur(light, down=smoothness, across=smoothness)
-    raised = relief(ground, down=draw(-1, 1), across=draw(-1, 1)) * draw(*HEIGHT)
+    smoothness, pen, angle = draw(*SMOOTHNESS), draw(*PEN), draw(0, 2 * np.pi)
+    surface = blur(light, down=smoothness, across=smoothness)
+    shading = relief(surface, down=ops.sin(angle), across=ops.cos(angle)) * draw(*STEEPNESS)
     tone = composed(shapes, draw(*MATERIAL), draw(*MATERIAL))
-    texture = scrambled(light, draw(-1, 1, *light.shape[1:]))
+    textures = (scrambled(light, draw(-1, 1, *light.shape[1:])) for _ in range(2))
     return {
-        "negative": -light,
+        "relief": stain(tone + shading, draw(*LAMPS, LAMP_WAVES, LAMP_WAVES)),
         "drawing": drawing(light, paper=draw(*PAPER), pen=pen, ink=draw(*INK)),
-        "relief": aging.stain(tone + raised, draw(*LAMPS, LAMP_WAVES, LAMP_WAVES)),
-        "texture": composed(shapes, texture, ops.roll(texture, 1, axis=0)),
+        "texture": composed(shapes, *textures),
+        "negative": -light,
     }
 
 
 def composed(shapes: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
     """One picture where `shapes` is 1, another where it is 0."""
     return shapes * inside + (1 - shapes) * outside
+
+
+def relief(surface: Tensor, *, down: Tensor, across: Tensor) -> Tensor:
+    """How much brighter than the plain a slope is in light from one side, (B, H, W).
+
+    Args:
+        surface: (B, H, W) how high it is; level beyond its upper and left border.
+        down, across: where the light travels to; a slope that rises that way faces it.
+    """
+    padded = ops.pad(surface, ((0, 0), (1, 0), (1, 0)), mode="symmetric")
+    return down * (surface - padded[:, :-1, 1:]) + across * (surface - padded[:, 1:, :-1])
 
 
 def drawing(light: Tensor, *, paper: Tensor, pen: Tensor, ink: Tensor) -> Tensor:
@@ -105,18 +122,6 @@ def drawing(light: Tensor, *, paper: Tensor, pen: Tensor, ink: Tensor) -> Tensor
     """
     darker = ops.maximum(blur(light, down=pen, across=pen) - light, 0.0)
     return paper - ops.minimum(ink * darker, paper + 1)
-
-
-def relief(height: Tensor, *, down: Tensor, across: Tensor) -> Tensor:
-    """How much brighter a slope is than the plain, (B, H, W), by light from one side.
-
-    Args:
-        height: (B, H, W).
-        down, across: the light's direction; what rises towards it is bright.
-    """
-    padded = ops.pad(height, ((0, 0), (1, 0), (1, 0)), mode="symmetric")
-    rise, run = height - padded[:, :-1, 1:], height - padded[:, 1:, :-1]
-    return down * rise + across * run
 
 
 def scrambled(light: Tensor, signs: Tensor) -> Tensor:

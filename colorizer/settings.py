@@ -57,8 +57,10 @@ class TrainConfig:
             (`losses.regression_loss`), as PSNR does.
         hint_share: of examples that may be given hints, from 0 to 1 (`hints.sample_hints`).
         aged_share: of photographs whose luminance is aged, from 0 to 1 (`colorizer.aging`).
-        outlier_share: of photographs that are made unrecognisable and gray, from 0 to 1
-            (`colorizer.outliers`).
+        outlier_share: of photographs that are turned into drawings, reliefs, textures or
+            negatives, whose truth is gray, from 0 to 1 (`colorizer.outliers`). Gray weighs little
+            in the classification: what counts is the error of a regression beside it, most of all
+            its logarithm. Validation sees none of them.
         freeze_extractor: leaves a trained extractor as it starts, with its statistics.
         ema_momentum: of an exponential moving average of the weights, which the model of the
             run then holds; None = the weights as trained.

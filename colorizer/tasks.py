@@ -16,7 +16,7 @@ the loss; everything else is plain `keras.Model.fit`.
     plain `fit` trains both and a checkpoint holds both. What keeps them apart is where gradients
     stop: the generator's term calls the discriminator with its weights as constants, the
     discriminator's term sees the colours of the generator as constants. A real example is a
-    photograph that is gray outside its mask.
+    photograph that is gray outside its mask, or an outlier, which is gray all over.
 
 Masks
     are `masks.sample_masks`' mixture, new in every step, or are drawn from a bank of named
@@ -28,8 +28,8 @@ Old photographs
     (`TrainConfig.aged_share`). Their colours, the truth, stay.
 
 Outliers
-    teach modesty: a share of the photographs is made unrecognisable (`TrainConfig.outlier_share`),
-    and the truth is gray.
+    teach modesty: of a share of the photographs drawings, reliefs, textures and negatives are made
+    (`TrainConfig.outlier_share`), whose truth is gray.
 
 References
     [1] P. Isola, J.-Y. Zhu, T. Zhou, A. A. Efros. "Image-to-Image Translation with Conditional
@@ -117,10 +117,11 @@ class ColorizationTask(keras.Model):
         inputs = inputs if isinstance(inputs, dict) else {"image": inputs}
         lab = color.rgb_to_lab(inputs["image"])
         ab, luminance = lab[..., 1:] / AB_SCALE, lab[..., :1] / 50 - 1
+        outlier = None
         if training and self.config.outlier_share:
             share = self.config.outlier_share
-            luminance, strange = outliers.estrange(luminance, self.random, share=share)
-            ab = ops.where(strange, 0.0, ab)
+            luminance, outlier = outliers.make_outliers(luminance, self.random, share=share)
+            ab = ops.where(outlier, 0.0, ab)
         if training and self.config.aged_share:
             luminance = aging.age(luminance, self.random, share=self.config.aged_share)
         known = {"luminance": luminance, **inputs}
@@ -128,8 +129,7 @@ class ColorizationTask(keras.Model):
         if "mask" in wanted:
             known["mask"] = self._sample_masks(*ops.shape(ab)[:3])
         if "hints" in wanted:
-            none_share = 1 - self.config.hint_share
-            known["hints"] = hints.sample_hints(ab, self.random, none_share=none_share)
+            known["hints"] = self._sample_hints(ab, outlier)
         outputs = self.network({name: known[name] for name in wanted}, training=training)
         truth = {"true_ab": ab, "luminance": known["luminance"]}
         if "mask" in wanted:
@@ -137,6 +137,11 @@ class ColorizationTask(keras.Model):
         if "rgb" in outputs:
             truth["true_rgb"] = ops.cast(inputs["image"], "float32") / 255
         return {**outputs, **truth}
+
+    def _sample_hints(self, ab: Tensor, outlier: Tensor | None) -> Tensor:
+        """(B, H, W, 3); none in outliers, lest they teach that hints on a drawing are gray."""
+        sampled = hints.sample_hints(ab, self.random, none_share=1 - self.config.hint_share)
+        return sampled if outlier is None else ops.where(outlier, 0.0, sampled)
 
     def _sample_masks(self, batch: Any, height: Any, width: Any) -> Tensor:
         """(B, H, W, 1) of 0 and 1, from the bank if there is one."""

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from colorizer import outliers
+from colorizer import aging, outliers
 
 
 @pytest.fixture
@@ -19,32 +19,50 @@ def per_example(*values):
     return np.array(values, np.float32)[:, None, None]
 
 
-def estranged(luminance, seed=0, share=1.0):
+def made_of(luminance, seed=0, share=1.0):
     random = keras.random.SeedGenerator(seed)
-    return tuple(map(np.asarray, outliers.estrange(luminance, random, share=share)))
+    return tuple(map(np.asarray, outliers.make_outliers(luminance, random, share=share)))
+
+
+def kinds_of(light, shapes=None, seed=0):
+    """Each picture as an outlier of each kind; of one material without `shapes`."""
+    random = keras.random.SeedGenerator(seed)
+
+    def draw(low, high, *shape):
+        shape = (len(light), *(shape or (1, 1)))
+        return keras.random.uniform(shape, low, high, "float32", seed=random)
+
+    shapes = np.ones_like(light) if shapes is None else shapes
+    return {kind: np.asarray(made) for kind, made in outliers._kinds(light, shapes, draw).items()}
+
+
+def likeness(before, after):
+    """The correlation of each pair of pictures, (B,)."""
+    pairs = zip(before, after, strict=True)
+    return np.array([np.corrcoef(b.ravel(), a.ravel())[0, 1] for b, a in pairs])
 
 
 # --- all kinds together
 
 
 def test_without_a_share_nothing_changes_by_a_bit(photos):
-    luminance, strange = estranged(photos[..., None], share=0.0)
+    luminance, outlier = made_of(photos[..., None], share=0.0)
     np.testing.assert_array_equal(luminance, photos[..., None])
-    assert not strange.any()
+    assert not outlier.any()
 
 
-def test_a_share_is_estranged_and_told_and_the_others_keep_every_bit(rng):
+def test_a_share_become_outliers_and_the_others_keep_every_bit(rng):
     luminance = rng.uniform(-1, 1, (400, 8, 8, 1)).astype(np.float32)
-    made, strange = estranged(luminance, share=0.3)
-    assert strange.shape == (400, 1, 1, 1)
-    assert strange.dtype == bool
-    assert strange.mean() == pytest.approx(0.3, abs=0.06)
-    np.testing.assert_array_equal((made != luminance).any((1, 2, 3)), strange[:, 0, 0, 0])
+    made, outlier = made_of(luminance, share=0.3)
+    assert outlier.shape == (400, 1, 1, 1)
+    assert outlier.dtype == bool
+    assert outlier.mean() == pytest.approx(0.3, abs=0.06)
+    np.testing.assert_array_equal((made != luminance).any((1, 2, 3)), outlier[:, 0, 0, 0])
 
 
 @pytest.mark.parametrize("size", [(32, 32), (24, 40), (13, 21)])
 def test_shape_type_and_range_are_kept(rng, size):
-    made, _ = estranged(rng.uniform(-1, 1, (40, *size, 1)).astype(np.float32))
+    made, _ = made_of(rng.uniform(-1, 1, (40, *size, 1)).astype(np.float32))
     assert made.shape == (40, *size, 1)
     assert made.dtype == np.float32
     assert np.abs(made).max() == 1  # something is clipped, and to this
@@ -52,7 +70,7 @@ def test_shape_type_and_range_are_kept(rng, size):
 
 def test_a_seed_repeats_and_examples_and_seeds_differ(photos):
     same = np.repeat(photos[:1, ..., None], 8, axis=0)
-    first, again, other = (estranged(same, seed)[0] for seed in (3, 3, 4))
+    first, again, other = (made_of(same, seed)[0] for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     negatives = {(-same[0]).tobytes()}  # have no parameters
     assert len({picture.tobytes() for picture in (*first, *other)} - negatives) >= 10
@@ -66,54 +84,67 @@ def test_every_kind_is_as_often_as_it_says(monkeypatch):
         "_kinds",
         lambda light, shapes, draw: {kind: 0 * light + tone for kind, tone in tones.items()},
     )
-    made, _ = estranged(np.zeros((2000, 2, 2, 1), np.float32))
+    made, _ = made_of(np.zeros((2000, 2, 2, 1), np.float32))
     assert sum(outliers.SHARES.values()) == pytest.approx(1)
     for kind, tone in tones.items():
         found = (made == np.float32(tone)).all((1, 2, 3)).mean()
         assert found == pytest.approx(outliers.SHARES[kind], abs=0.04)
 
 
-def test_every_kind_is_far_from_its_photograph(photos):
-    """None of them correlates with what it was made of, but the negative, the other way round."""
-    random = keras.random.SeedGenerator(0)
+def test_some_are_of_one_material(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        outliers, "_kinds", lambda light, shapes, draw: seen.append(shapes) or {"relief": light}
+    )
+    made_of(np.zeros((500, 16, 16, 1), np.float32))
+    whole = np.asarray(seen[0]).all((1, 2)).mean()
+    assert whole == pytest.approx(outliers.ONE_MATERIAL, abs=0.08)
+
+
+def test_every_kind_is_far_from_its_photograph_but_the_negative_its_opposite(photos):
     luminance = np.repeat(photos, 30, axis=0)
-    shapes = np.ones_like(luminance)
-
-    def draw(low, high, *shape):
-        shape = (len(luminance), *(shape or (1, 1)))
-        return keras.random.uniform(shape, low, high, "float32", seed=random)
-
-    alike = {
-        kind: np.mean(
-            [
-                np.corrcoef(before.ravel(), after.ravel())[0, 1]
-                for before, after in zip(luminance, np.asarray(made), strict=True)
-            ]
-        )
-        for kind, made in outliers._kinds(luminance, shapes, draw).items()
-    }
+    alike = {kind: likeness(luminance, made) for kind, made in kinds_of(luminance).items()}
     assert set(alike) == set(outliers.SHARES)
-    assert alike["negative"] == pytest.approx(-1)
-    assert abs(alike["relief"]) < 0.15
-    assert abs(alike["texture"]) < 0.15
-    assert alike["drawing"] < 0.7
+    np.testing.assert_allclose(alike["negative"], -1, atol=1e-5)
+    for kind, most in {"relief": 0.35, "texture": 0.35, "drawing": 0.75}.items():
+        assert np.abs(alike[kind]).mean() < most
+        assert len(set(np.round(alike[kind], 4))) > 80  # each in its own way
 
 
-def test_a_compiled_function_estranges_batches_of_any_size():
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_training_step_makes_and_ages_them_in_batches_of_any_size(photos, compiled):
     tf = pytest.importorskip("tensorflow")
     random = keras.random.SeedGenerator(0)
+    spec = tf.TensorSpec((None, 32, 32, 1), tf.float32)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 16, 20, 1), tf.float32)])
+    @tf.function(input_signature=[spec], jit_compile=compiled)
     def step(luminance):
-        return outliers.estrange(luminance, random, share=1.0)
+        made, outlier = outliers.make_outliers(luminance, random, share=1.0)
+        return aging.age(made, random, share=0.5), outlier
 
-    for batch in (2, 5):
-        luminance, strange = step(np.zeros((batch, 16, 20, 1), np.float32))
-        assert luminance.shape == (batch, 16, 20, 1)
-        assert strange.shape == (batch, 1, 1, 1)
+    for batch in (1, 3):
+        luminance, outlier = (np.asarray(each) for each in step(photos[:batch, ..., None]))
+        assert luminance.shape == (batch, 32, 32, 1)
+        assert np.abs(luminance).max() <= 1
+        assert outlier.shape == (batch, 1, 1, 1)
+        assert outlier.all()
+        assert (luminance != photos[:batch, ..., None]).any((1, 2, 3)).all()
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_that_is_none_is_named(photos, share):
+    with pytest.raises(ValueError, match=r"^share must be in \[0, 1\]\. Received: "):
+        made_of(photos[..., None], share=share)
 
 
 # --- each kind
+
+
+@pytest.fixture
+def left_half():
+    shapes = np.zeros((3, 32, 32), np.float32)
+    shapes[..., :16] = 1
+    return shapes
 
 
 def test_shapes_choose_between_two_pictures():
@@ -122,31 +153,63 @@ def test_shapes_choose_between_two_pictures():
     np.testing.assert_allclose(made, [[[0.8, -0.4], [0.2, 0.8]]], atol=1e-6)
 
 
-def test_a_drawing_has_lines_where_the_photograph_darkens_and_paper_elsewhere():
-    step = np.full((1, 16, 16), 0.5, np.float32)
-    step[..., 8:] = -0.5
-    made = outliers.drawing(
-        step, paper=per_example(0.7), pen=per_example(1.0), ink=per_example(9.0)
-    )
-    row = np.asarray(made)[0, 5]
-    np.testing.assert_allclose(row[[0, 3, 7, 12, 15]], 0.7, atol=0.01)  # paper, the bright side too
-    assert row[8] == pytest.approx(-1)  # as black as it gets: the ink would be far below
-    faint = outliers.drawing(
-        step, paper=per_example(0.7), pen=per_example(1.0), ink=per_example(1.0)
-    )
-    # Beside an edge of height 1 a blur of σ = 1 is 0.31 above the dark side: Φ(-1/2).
-    assert np.asarray(faint)[0, 5, 8] == pytest.approx(0.7 - 0.31, abs=0.01)
+def test_a_relief_of_a_plain_shows_shapes_of_two_materials_in_uneven_light(left_half):
+    made = kinds_of(np.zeros_like(left_half), left_half)["relief"]
+    step = made[:, :, 16] - made[:, :, 15]  # more than the lamps differ from pixel to pixel
+    beside = np.abs(np.diff(made[:, :, :16], axis=2)).max((1, 2))
+    assert (np.abs(step).min(1) > 2 * beside).all()
+    assert (made[:, :, :16].std((1, 2)) > 0.005).all()
+    assert np.abs(made - made.mean((1, 2), keepdims=True)).max() < 2
+
+
+def test_a_relief_is_of_the_photograph(photos):
+    """What shades it is where the photograph changes, of its own photograph alone."""
+
+    def change(light):
+        down, across = np.gradient(light, axis=(1, 2))
+        return np.hypot(down, across)
+
+    luminance = np.repeat(photos, 20, axis=0)
+    edges, shaded = change(luminance), change(kinds_of(luminance)["relief"])
+    assert likeness(edges, shaded).mean() > 0.3
+    assert np.abs(likeness(np.roll(edges, 20, axis=0), shaded).mean()) < 0.15
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_the_light_of_a_relief_is_from_any_side(axis):
+    """The same random numbers light a plain and a slope: between them is the slope alone."""
+    slope = np.repeat(np.linspace(-0.5, 0.5, 32, dtype=np.float32)[None, :, None], 32, axis=2)
+    slope = np.repeat(slope if axis == 1 else slope.swapaxes(1, 2), 100, axis=0)
+    brighter = kinds_of(slope)["relief"] - kinds_of(0 * slope)["relief"]
+    turned = brighter[:, 8:-8, 8:-8].mean((1, 2))
+    assert 0.3 < (turned > 0).mean() < 0.7
+    assert np.abs(turned).mean() > 0.02
 
 
 @pytest.mark.parametrize(
-    ("down", "across", "expected"), [(1.0, 0.0, 0.1), (0.0, 1.0, -0.2), (0.5, -1.0, 0.25)]
+    ("down", "across"), [(1.0, 0.0), (0.0, 1.0), (0.5, -1.0)], ids=["down", "across", "both"]
 )
-def test_a_relief_is_as_bright_as_its_slope_faces_the_light(down, across, expected):
+def test_a_slope_is_as_bright_as_it_faces_the_light(down, across):
     y, x = np.mgrid[:6, :7].astype(np.float32)
-    plane = (0.1 * y - 0.2 * x)[None]
-    made = np.asarray(outliers.relief(plane, down=per_example(down), across=per_example(across)))
-    np.testing.assert_allclose(made[0, 1:, 1:], expected, atol=1e-6)
-    assert made[0, 0, 0] == 0  # level beyond the border
+    plane = (0.3 + 0.1 * y - 0.2 * x)[None]
+    made = np.asarray(outliers.relief(plane, down=per_example(down), across=per_example(across)))[0]
+    np.testing.assert_allclose(made[1:, 1:], 0.1 * down - 0.2 * across, atol=1e-6)
+    # Level beyond the upper and the left border.
+    np.testing.assert_allclose(made[0, 1:], -0.2 * across, atol=1e-6)
+    np.testing.assert_allclose(made[1:, 0], 0.1 * down, atol=1e-6)
+    assert made[0, 0] == 0
+
+
+def test_a_drawing_has_lines_where_the_photograph_darkens_and_paper_elsewhere():
+    step = np.full((1, 16, 16), 0.5, np.float32)
+    step[..., 8:] = -0.5
+    paper, pen = per_example(0.7), per_example(1.0)
+    row = np.asarray(outliers.drawing(step, paper=paper, pen=pen, ink=per_example(9.0)))[0, 5]
+    np.testing.assert_allclose(row[[0, 3, 7, 12, 15]], 0.7, atol=0.01)  # paper, the bright side too
+    assert row[8] == pytest.approx(-1)  # as black as it gets: the ink would be far below
+    faint = np.asarray(outliers.drawing(step, paper=paper, pen=pen, ink=per_example(1.0)))
+    # Half a pixel from an edge of height 1 a blur of σ = 1 is above the dark side by Φ(-1/2).
+    assert faint[0, 5, 8] == pytest.approx(0.7 - 0.3085, abs=0.01)
 
 
 def test_a_texture_keeps_mean_and_energy_and_loses_the_picture(photos, rng):
@@ -154,5 +217,13 @@ def test_a_texture_keeps_mean_and_energy_and_loses_the_picture(photos, rng):
     made = np.asarray(outliers.scrambled(photos, signs))
     np.testing.assert_allclose(made.mean((1, 2)), photos.mean((1, 2)), atol=1e-5)
     np.testing.assert_allclose(made.std((1, 2)), photos.std((1, 2)), rtol=1e-4)
+    assert (np.abs(likeness(photos, made)) < 0.7).all()
     kept = np.asarray(outliers.scrambled(photos, np.ones_like(photos)))
     np.testing.assert_allclose(kept, photos, atol=1e-5)
+
+
+def test_textures_of_two_shapes_are_different_ones(photos, left_half):
+    """Of two materials the halves are of two scramblings: together they are neither."""
+    both, one = kinds_of(photos, left_half)["texture"], kinds_of(photos)["texture"]
+    np.testing.assert_allclose(both[..., :16], one[..., :16], atol=1e-6)
+    assert (np.abs(both - one)[..., 16:].max((1, 2)) > 0.1).all()
