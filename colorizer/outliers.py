@@ -6,7 +6,7 @@ unfamiliar are trained on examples of it [1]; here they are made of the very pho
 they teach is to be modest:
 
     relief     the photograph as a surface, lit from one side, all of one material or shapes of one
-               on another: metal, stone, plaster
+               on another: metal, stone, plaster, things on a table
     drawing    dark lines on paper where the photograph is darker than around: prints, pages
     texture    the photograph's frequencies with random signs, all over or two of them in shapes
     negative   black for white
@@ -37,7 +37,9 @@ Draw = Callable[..., Tensor]  # (low, high, *shape of one example's, (1, 1) if l
 
 # In how many of the outliers, and from where to where. Chosen by eye.
 SHARES = {"relief": 0.5, "drawing": 0.25, "texture": 0.15, "negative": 0.1}
-ONE_MATERIAL = 0.4  # of the reliefs, and of the textures
+ONE_MATERIAL = 0.4  # of the reliefs, and of the textures; the others have shapes
+ROUND, THINGS = 0.5, 16  # how many of the shapes are round things, and how many those are
+RADIUS = (0.03, 0.2)  # in heights
 SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
 STEEPNESS = (0.5, 3.0)
 MATERIAL = (-0.9, 0.8)  # its tone
@@ -70,8 +72,11 @@ def make_outliers(
         shape = (batch, *(shape or (1, 1)))
         return keras.random.uniform(shape, low, high, "float32", seed=random)
 
-    shapes = masks.sample_masks(batch, height, width, random, full_share=ONE_MATERIAL)
-    made = _kinds(luminance[..., 0], shapes[..., 0], draw)
+    shapes = masks.sample_masks(batch, height, width, random, full_share=0.0)[..., 0]
+    places, radius = draw(0, 1, THINGS, 2), draw(*RADIUS)
+    shapes = ops.where(draw(0, 1) < ROUND, discs(height, width, places, radius), shapes)
+    shapes = ops.where(draw(0, 1) < ONE_MATERIAL, 1.0, shapes)
+    made = _kinds(luminance[..., 0], shapes, draw)
     lot, ends = draw(0, 1), np.cumsum([SHARES[kind] for kind in made])
     *others, picture = made.values()
     for end, other in zip(reversed(ends[:-1]), reversed(others), strict=True):
@@ -98,6 +103,22 @@ def _kinds(light: Tensor, shapes: Tensor, draw: Draw) -> dict[str, Tensor]:
 def composed(shapes: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
     """One picture where `shapes` is 1, another where it is 0."""
     return shapes * inside + (1 - shapes) * outside
+
+
+def discs(height: int, width: int, places: Tensor, radius: Tensor) -> Tensor:
+    """Round things, (B, H, W): 1 within any of them, 0 beside.
+
+    Args:
+        height: of the picture in pixels.
+        width: of the picture in pixels.
+        places: (B, n, 2) their centres, in heights and widths.
+        radius: (B, 1, 1) of all of a picture's, in heights.
+    """
+    y, x = (ops.arange(size, dtype="float32") + 0.5 for size in (height, width))
+    down = ops.square(y - height * places[..., :1])
+    across = ops.square(x - width * places[..., 1:])
+    nearest = ops.min(down[:, :, :, None] + across[:, :, None, :], axis=1)
+    return ops.cast(nearest < ops.square(height * radius), "float32")
 
 
 def relief(surface: Tensor, *, down: Tensor, across: Tensor) -> Tensor:

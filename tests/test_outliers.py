@@ -153,6 +153,15 @@ def test_shapes_choose_between_two_pictures():
     np.testing.assert_allclose(made, [[[0.8, -0.4], [0.2, 0.8]]], atol=1e-6)
 
 
+def test_round_things_are_where_they_were_put():
+    places = np.array([[[0.5, 0.25], [0.125, 0.75]], [[0.5, 0.5], [0.5, 0.5]]], np.float32)
+    made = np.asarray(outliers.discs(40, 80, places, per_example(0.1, 0.2)))
+    assert set(np.unique(made)) == {0, 1}
+    assert made[0, 20, 20] == made[0, 5, 60] == made[1, 20, 40] == 1
+    assert made[0, 20, 25] == made[0, 5, 20] == made[1, 20, 49] == 0
+    assert made.sum((1, 2)) == pytest.approx([2 * np.pi * 4**2, np.pi * 8**2], rel=0.06)
+
+
 def test_a_relief_of_a_plain_shows_shapes_of_two_materials_in_uneven_light(left_half):
     made = kinds_of(np.zeros_like(left_half), left_half)["relief"]
     step = made[:, :, 16] - made[:, :, 15]  # more than the lamps differ from pixel to pixel
