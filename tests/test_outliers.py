@@ -3,16 +3,8 @@
 import keras
 import numpy as np
 import pytest
-from skimage import data
 
 from colorizer import aging, outliers
-
-
-@pytest.fixture
-def photos():
-    """Three different pictures, (3, 32, 32) in [-1, 1]."""
-    camera = data.camera().astype(np.float32) / 127.5 - 1
-    return np.stack([camera[y : y + 128 : 4, 160:288:4] for y in (40, 100, 300)])
 
 
 def per_example(*values):
@@ -45,9 +37,9 @@ def likeness(before, after):
 # --- all kinds together
 
 
-def test_without_a_share_nothing_changes_by_a_bit(photos):
-    luminance, outlier = made_of(photos[..., None], share=0.0)
-    np.testing.assert_array_equal(luminance, photos[..., None])
+def test_without_a_share_nothing_changes_by_a_bit(gray_photos):
+    luminance, outlier = made_of(gray_photos[..., None], share=0.0)
+    np.testing.assert_array_equal(luminance, gray_photos[..., None])
     assert not outlier.any()
 
 
@@ -68,8 +60,8 @@ def test_shape_type_and_range_are_kept(rng, size):
     assert np.abs(made).max() == 1  # something is clipped, and to this
 
 
-def test_a_seed_repeats_and_examples_and_seeds_differ(photos):
-    same = np.repeat(photos[:1, ..., None], 8, axis=0)
+def test_a_seed_repeats_and_examples_and_seeds_differ(gray_photos):
+    same = np.repeat(gray_photos[:1, ..., None], 8, axis=0)
     first, again, other = (made_of(same, seed)[0] for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     negatives = {(-same[0]).tobytes()}  # have no parameters
@@ -101,8 +93,8 @@ def test_some_are_of_one_material(monkeypatch):
     assert whole == pytest.approx(outliers.ONE_MATERIAL, abs=0.08)
 
 
-def test_every_kind_is_far_from_its_photograph_but_the_negative_its_opposite(photos):
-    luminance = np.repeat(photos, 30, axis=0)
+def test_every_kind_is_far_from_its_photograph_but_the_negative_its_opposite(gray_photos):
+    luminance = np.repeat(gray_photos, 30, axis=0)
     alike = {kind: likeness(luminance, made) for kind, made in kinds_of(luminance).items()}
     assert set(alike) == set(outliers.SHARES)
     np.testing.assert_allclose(alike["negative"], -1, atol=1e-5)
@@ -112,7 +104,7 @@ def test_every_kind_is_far_from_its_photograph_but_the_negative_its_opposite(pho
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_a_training_step_makes_and_ages_them_in_batches_of_any_size(photos, compiled):
+def test_a_training_step_makes_and_ages_them_in_batches_of_any_size(gray_photos, compiled):
     tf = pytest.importorskip("tensorflow")
     random = keras.random.SeedGenerator(0)
     spec = tf.TensorSpec((None, 32, 32, 1), tf.float32)
@@ -123,18 +115,18 @@ def test_a_training_step_makes_and_ages_them_in_batches_of_any_size(photos, comp
         return aging.age(made, random, share=0.5), outlier
 
     for batch in (1, 3):
-        luminance, outlier = (np.asarray(each) for each in step(photos[:batch, ..., None]))
+        luminance, outlier = (np.asarray(each) for each in step(gray_photos[:batch, ..., None]))
         assert luminance.shape == (batch, 32, 32, 1)
         assert np.abs(luminance).max() <= 1
         assert outlier.shape == (batch, 1, 1, 1)
         assert outlier.all()
-        assert (luminance != photos[:batch, ..., None]).any((1, 2, 3)).all()
+        assert (luminance != gray_photos[:batch, ..., None]).any((1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
-def test_a_share_that_is_none_is_named(photos, share):
+def test_a_share_that_is_none_is_named(gray_photos, share):
     with pytest.raises(ValueError, match=r"^share must be in \[0, 1\]\. Received: "):
-        made_of(photos[..., None], share=share)
+        made_of(gray_photos[..., None], share=share)
 
 
 # --- each kind
@@ -171,14 +163,14 @@ def test_a_relief_of_a_plain_shows_shapes_of_two_materials_in_uneven_light(left_
     assert np.abs(made - made.mean((1, 2), keepdims=True)).max() < 2
 
 
-def test_a_relief_is_of_the_photograph(photos):
+def test_a_relief_is_of_the_photograph(gray_photos):
     """What shades it is where the photograph changes, of its own photograph alone."""
 
     def change(light):
         down, across = np.gradient(light, axis=(1, 2))
         return np.hypot(down, across)
 
-    luminance = np.repeat(photos, 20, axis=0)
+    luminance = np.repeat(gray_photos, 20, axis=0)
     edges, shaded = change(luminance), change(kinds_of(luminance)["relief"])
     assert likeness(edges, shaded).mean() > 0.3
     assert np.abs(likeness(np.roll(edges, 20, axis=0), shaded).mean()) < 0.15
@@ -221,18 +213,18 @@ def test_a_drawing_has_lines_where_the_photograph_darkens_and_paper_elsewhere():
     assert faint[0, 5, 8] == pytest.approx(0.7 - 0.3085, abs=0.01)
 
 
-def test_a_texture_keeps_mean_and_energy_and_loses_the_picture(photos, rng):
-    signs = rng.uniform(-1, 1, photos.shape).astype(np.float32)
-    made = np.asarray(outliers.scrambled(photos, signs))
-    np.testing.assert_allclose(made.mean((1, 2)), photos.mean((1, 2)), atol=1e-5)
-    np.testing.assert_allclose(made.std((1, 2)), photos.std((1, 2)), rtol=1e-4)
-    assert (np.abs(likeness(photos, made)) < 0.7).all()
-    kept = np.asarray(outliers.scrambled(photos, np.ones_like(photos)))
-    np.testing.assert_allclose(kept, photos, atol=1e-5)
+def test_a_texture_keeps_mean_and_energy_and_loses_the_picture(gray_photos, rng):
+    signs = rng.uniform(-1, 1, gray_photos.shape).astype(np.float32)
+    made = np.asarray(outliers.scrambled(gray_photos, signs))
+    np.testing.assert_allclose(made.mean((1, 2)), gray_photos.mean((1, 2)), atol=1e-5)
+    np.testing.assert_allclose(made.std((1, 2)), gray_photos.std((1, 2)), rtol=1e-4)
+    assert (np.abs(likeness(gray_photos, made)) < 0.7).all()
+    kept = np.asarray(outliers.scrambled(gray_photos, np.ones_like(gray_photos)))
+    np.testing.assert_allclose(kept, gray_photos, atol=1e-5)
 
 
-def test_textures_of_two_shapes_are_different_ones(photos, left_half):
+def test_textures_of_two_shapes_are_different_ones(gray_photos, left_half):
     """Of two materials the halves are of two scramblings: together they are neither."""
-    both, one = kinds_of(photos, left_half)["texture"], kinds_of(photos)["texture"]
+    both, one = kinds_of(gray_photos, left_half)["texture"], kinds_of(gray_photos)["texture"]
     np.testing.assert_allclose(both[..., :16], one[..., :16], atol=1e-6)
     assert (np.abs(both - one)[..., 16:].max((1, 2)) > 0.1).all()
