@@ -109,6 +109,9 @@ class PretrainConfig:
         for name in ("class_weight", "feature_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
+        for name in ("teacher_size", "teacher_cache", "feature_weight"):
+            if self.teacher is None and getattr(self, name) != getattr(type(self), name):
+                raise ValueError(f"{name}: of a teacher. Received: none")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PretrainConfig":

@@ -287,13 +287,15 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
         The path of the trained model's JSON file.
 
     Raises:
-        ValueError: settings that do not fit together, no photographs, a folder that holds
-            another run, or a loss that is no longer finite.
+        ValueError: settings that do not fit together, no photographs, no model to start from, a
+            folder that holds another run, or a loss that is no longer finite.
     """
     folder = Path(folder)
     check_settings(config)
     if config.embeddings is not None:
         embed_photographs(config, [])  # refuses what cannot be embedded before the folder is made
+    if config.init_from is not None:
+        weights.find_model(config.init_from)
     steps = _steps_per_epoch(config)
     keras.utils.set_random_seed(config.seed)
     prior = _open_run(config, folder, resume=resume, steps=steps)

@@ -56,6 +56,9 @@ def photographs(tmp_path_factory) -> Path:
     return folder
 
 
+TAUGHT_BY_NONE = {"teacher": None, "teacher_size": PretrainConfig.teacher_size}
+
+
 def config(photographs: Path, **changes: object) -> PretrainConfig:
     data = DataConfig(sources=(str(photographs),), image_size=32, batch_size=4)
     settings = {"teacher": "MobileNetV2", "teacher_size": 96, "epochs": 3, "steps_per_epoch": 2}
@@ -156,7 +159,7 @@ def test_an_interrupted_run_goes_on_exactly(photographs, tmp_path, monkeypatch) 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"teacher": None, "only": "bright"}, "two classes or more"),
+        ({**TAUGHT_BY_NONE, "only": "bright"}, "two classes or more"),
         ({"only": "nowhere"}, "no source"),
         ({"batch_size": 64}, "batch_size .* at most the number of photographs, 12. Received: 64"),
         ({"init_from": "nosuch"}, "no model 'nosuch'"),
@@ -181,7 +184,7 @@ def test_bad_settings_leave_no_folder_behind(photographs, tmp_path, changes, tol
 
 @pytest.mark.usefixtures("_tiny")
 def test_without_teacher_and_validation_only_classes_are_told(photographs, tmp_path) -> None:
-    pretrain(config(photographs / "train", teacher=None, epochs=1), tmp_path / "run")
+    pretrain(config(photographs / "train", **TAUGHT_BY_NONE, epochs=1), tmp_path / "run")
     (row,) = log(tmp_path / "run")
     assert row["val_accuracy"] == "NA"
     assert not {name for name in row if "cosine" in name or "feature" in name}

@@ -70,6 +70,9 @@ def test_of_nested_sources_the_innermost_counts(tmp_path) -> None:
         ({"learning_rate": "auto"}, "positive number. Received: 'auto'"),
         ({"class_weight": -1}, "class_weight must be 0 or more"),
         ({"feature_weight": float("nan")}, "feature_weight must be 0 or more"),
+        ({"feature_weight": 3.0}, "feature_weight: of a teacher. Received: none"),
+        ({"teacher_size": 128}, "teacher_size: of a teacher"),
+        ({"teacher_cache": "kept"}, "teacher_cache: of a teacher"),
     ],
 )
 def test_settings_that_are_none_are_refused(changes, told) -> None:
@@ -145,7 +148,7 @@ def test_the_terms_of_the_loss_by_hand() -> None:
     assert terms["class_loss"] == pytest.approx((np.log(4 / 3) + np.log(2)) / 2)
     assert terms["feature_loss"] == pytest.approx((4 + 0 + 1 + 4) / 4)
     assert terms["accuracy"] == 0.5
-    model = task(class_weight=3.0, feature_weight=0.25)
+    model = task(teacher="MobileNetV2", class_weight=3.0, feature_weight=0.25)
     loss = float(model.compute_loss(x={"embedding": embedding}, y_pred=outputs))
     assert loss == pytest.approx(3 * terms["class_loss"] + 0.25 * terms["feature_loss"])
     figures = {name: float(tracker.result()) for name, tracker in model.trackers.items()}

@@ -171,6 +171,12 @@ def test_a_model_tells_its_lineage(finished, photographs, tmp_path) -> None:
     assert last["init_from"] == finished.name
 
 
+def test_a_model_to_start_from_that_is_none_leaves_nothing(photographs, tmp_path) -> None:
+    with pytest.raises(ValueError, match="no model 'nowhere'"):
+        training.train(config(photographs, init_from="nowhere"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_model_tells_where_its_extractor_is_from(photographs, tmp_path) -> None:
     settings = {"data": {"sources": ["/a/flowers@3"]}, "teacher": "Net:/b/c.h5", "epochs": 7}
     (tmp_path / "config.json").write_text(json.dumps(settings))
