@@ -71,6 +71,7 @@ def levin_colorize(
 
     Raises:
         ValueError: If shapes disagree, a value is out of range, or there is no scribble at all.
+        RuntimeError: If the solver does not converge.
     """
     luminance, confidence = np.asarray(luminance, float), np.asarray(confidence, float)
     ab = np.asarray(ab, float)

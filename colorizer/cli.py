@@ -228,8 +228,11 @@ def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
     from colorizer.photos import read_photo
 
     region, hints, reference = _region(arguments), _hints(arguments), arguments.reference
-    if arguments.method == "levin" and reference is not None:
-        raise ValueError("--reference changes a network's colours; --method levin has none")
+    if arguments.method == "levin":
+        for name in ("reference", "vividness", "working_size"):
+            if getattr(arguments, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{option} is of a network's colours; --method levin has none")
     if arguments.method == "levin" and isinstance(hints, list) and not hints:
         raise ValueError("--method levin spreads hints: give at least one --hint, or --hints FILE")
     colours = None if reference is None else read_photo(reference).pixels
@@ -286,6 +289,8 @@ def _masks(arguments: argparse.Namespace) -> int:
     from colorizer.photos import write_photo
     from colorizer.regions import contact_sheet
 
+    if arguments.photo is not None and arguments.output.resolve() == arguments.photo.resolve():
+        raise ValueError(f"-o {arguments.output}: is the photograph: it is not overwritten")
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     sheet = contact_sheet(_gray_photo(arguments.photo), seed=arguments.seed)
     write_photo(arguments.output, sheet, overwrite=True)
@@ -507,7 +512,6 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=about,
             description=about[0].upper() + about[1:] + ".",
-            formatter_class=argparse.HelpFormatter,
         )
         options(command)
         command.set_defaults(run_command=run)

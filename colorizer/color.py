@@ -332,7 +332,8 @@ def vividness_to_decoding(vividness: float) -> tuple[float, float]:
 
     Args:
         vividness: in [0, 1]; 0 = unbiased conditional mean (T = 1, β = 1), 1 = the
-            annealed mean as published (T = 0.38, β = 0), a geometric path between.
+            annealed mean as published (T = 0.38, β = 0); between, T falls geometrically and
+            β linearly.
 
     Returns:
         (T, β).

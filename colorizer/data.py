@@ -250,6 +250,18 @@ def _usable(
     return usable
 
 
+def _check_one_usable(
+    files: Sequence[Path], load: Callable[[bytes], np.ndarray], skipped: Mapping[Path, str]
+) -> None:
+    """Raises ValueError if no file holds a colour photograph: the endless stream would be empty."""
+    for path in files:
+        if path not in skipped and load(str(path).encode()).size:
+            return
+    raise ValueError(
+        f"none of the {len(files)} photographs can be used: {files[0]}: {skipped[files[0]]}"
+    )
+
+
 def _fits_in_memory(count: int, short_side: int, config: DataConfig) -> bool:
     return count * short_side**2 * 1.4 * 3 < config.cache_gigabytes * 1e9
 
@@ -279,7 +291,8 @@ def load_dataset(
         that as `image` and (B, D) float32 as `embedding`.
 
     Raises:
-        ValueError: no photographs, or an unknown source or split.
+        ValueError: no photographs, none that is readable and in colour (training), or an unknown
+            source or split.
     """
     import tensorflow as tf
 
@@ -290,6 +303,8 @@ def load_dataset(
     short_side = round(size * LOAD_MARGIN) if training else size
     remember = training and _fits_in_memory(len(set(files)), short_side, config)
     load = _loader(short_side, config, skipped, remember=remember)
+    if training:
+        _check_one_usable(files, load, skipped)
     names = tf.constant([str(path) for path in files])
     table = None if embeddings is None else tf.constant(embeddings, tf.float32)
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE}

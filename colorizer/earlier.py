@@ -1,4 +1,4 @@
-"""The colorizers that came before: five published or usual layouts, to train and compare with.
+"""The colorizers that came before: four published or usual layouts, to train and compare with.
 
 Each function builds one functional Keras model from its keyword arguments; the names and
 the presets that go with them are in `colorizer.networks`.

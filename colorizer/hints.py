@@ -37,7 +37,7 @@ Hint = tuple[float, float, Colour, float | None]
 HintsLike = Iterable[Sequence[Any] | Mapping[str, Any]] | NDArray[np.uint8] | str | Path
 
 _AB_SCALE = 110  # of a and b on the network's side
-# For static shapes; the geometric law goes beyond in (7/8)^32 = 1.4 % of examples.
+# For static shapes; the geometric law goes beyond in (7/8)^33 = 1.2 % of examples.
 MAX_PATCHES = 32
 PATCH_PROBABILITY = 1 / 8  # of stopping after each patch (Zhang et al. 2017)
 LARGEST_PATCH = 9  # pixels along its side (Zhang et al. 2017)

@@ -69,7 +69,8 @@ class NetworkConfig:
             path of a `.weights.h5` file, or None for random ones. For "xception_half" the
             file that `pretrain` wrote, where training starts. For `residual_encoder` those
             of VGG-16, which None leaves random and trains.
-        embedding: "pooled" features, or the 1000-way "classes" before the softmax.
+        embedding: "pooled" features, or the 1000-way "classes" before the softmax, which
+            "xception_half" does not have: it gives its pooled ones.
         embedding_size: side in pixels at which the extractor sees the photograph, squared;
             None = as it comes.
         fusion: "global" or "multiscale".
@@ -77,7 +78,8 @@ class NetworkConfig:
         encoder: (filters, stride) of each 3×3 convolution.
         fusion_filters: of the 1×1 convolution that fuses.
         decoder: (filters, convolutions) of each stage; ×2 upsampling between stages.
-        batch_normalization: in encoder and decoder; the published network has none.
+        batch_normalization: in the encoder, and in the decoder of global fusion; the published
+            network has none. That of multiscale fusion always has it.
         mask, hints: switch on these inputs.
         width: of `colorful` and `unet_gan`: their filters, times this.
     """

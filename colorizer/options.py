@@ -49,11 +49,15 @@ def _length(text: str) -> float:
     return value
 
 
-def _rate(text: str) -> float | str:
+def _positive(text: str, expected: str = "a positive number") -> float:
     value = _number(text)
-    if text != "auto" and not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a positive number or auto, got {text}")
-    return text if text == "auto" else value
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text}")
+    return value
+
+
+def _rate(text: str) -> float | str:
+    return text if text == "auto" else _positive(text, "a positive number or auto")
 
 
 def _seed(text: str) -> int:
@@ -133,7 +137,7 @@ def _mask_options(group: Any) -> None:
         "--mask",
         type=Path,
         metavar="FILE",
-        help="an image, stretched over the photograph: white, or opaque, is coloured",
+        help="an image, of the photograph's proportions: white, or opaque, is coloured",
     )
     add(
         "--mask-pattern",
@@ -189,7 +193,14 @@ def masks_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("photo", nargs="?", type=Path, help="a photograph to draw them over (default: a sample)")
     add("--seed", type=_seed, default=0, help="of what the patterns leave to chance")
-    add("-o", "--output", type=Path, default=RESULTS / "masks.png", metavar="FILE")
+    add(
+        "-o",
+        "--output",
+        type=Path,
+        default=RESULTS / "masks.png",
+        metavar="FILE",
+        help=f"the sheet ({RESULTS / 'masks.png'})",
+    )
 
 
 def _settings_options(parser: argparse.ArgumentParser) -> None:
@@ -232,9 +243,15 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         "--mask-patterns",
         type=lambda text: tuple(text.split(",")),
         metavar="A,B",
-        help="masks to train with, as of `colorize --mask-pattern` (default: a random mixture)",
+        help="masks to train with, as of `colorize --mask-pattern` but superpixels "
+        "(default: a random mixture)",
     )
-    add("--rebalancing", type=_unit, metavar="λ", help="how much rare colours count (0.5)")
+    add(
+        "--rebalancing",
+        type=_unit,
+        metavar="λ",
+        help="0: rare colours count most, 1: all alike (0.5)",
+    )
     add("--encoding-sigma", type=float, metavar="σ", help="how soft a colour's class is (5)")
     add("--regression-weight", type=float, metavar="W", help="also regress the decoded colours (0)")
     add("--huber-delta", type=float, metavar="δ", help="of regression: beyond it, absolute error")
@@ -324,12 +341,16 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
     add("--class-weight", type=_length, metavar="W", help="of the classes in the loss (1)")
     add("--feature-weight", type=_length, metavar="W", help="of the teacher's features (20)")
     add("--size", type=_count, metavar="PIXELS", help="side of the training crops (128)")
-    add("--batch-size", type=_count, help="(32)")
-    add("--precision", choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"))
-    add("--seed", type=int)
+    add("--batch-size", type=_count, help="crops in a mini-batch (32)")
+    add(
+        "--precision",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+        help="of the arithmetic (auto)",
+    )
+    add("--seed", type=int, help="of weights, order and crops (0)")
     add("--init-from", metavar="MODEL", help="start from the extractor of this model")
     add("--config", metavar="FILE", help="settings of a run (config.json); options override")
-    add("--learning-rate", type=_number, metavar="RATE", help="peak (0.001)")
+    add("--learning-rate", type=_positive, metavar="RATE", help="peak (0.001)")
     _run_options(parser)
 
 
@@ -389,7 +410,7 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
         **several,
         metavar="NAME",
         help="released models, .json files, folders of runs, or the baselines gray, mean_color "
-        f"and truth_64 (default: {' '.join(COMPARED)})",
+        f"and truth_64 (default: {' '.join(COMPARED)}; with --hints or --mask, default alone)",
     )
     add(
         "--data",

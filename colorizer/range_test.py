@@ -142,13 +142,14 @@ def range_test(
     Args:
         task: built, and compiled with an optimizer of a constant learning rate. Its weights and
             those of the optimizer are the same afterwards, also if it is interrupted.
-        batches: as for `fit`; losses must not be negative.
+        batches: as for `fit`.
         lowest: rate of the first mini-batch.
         highest: rate of the last, if it comes to that.
         steps: number of rates, in equal ratios, at least `LEAST_STEPS`.
 
     Raises:
-        ValueError: rates that do not rise, too few steps, or a loss that diverges at once.
+        ValueError: rates that do not rise, too few steps, a loss that diverges at once, or one
+            below 0: four times its lowest is no more than it.
     """
     _check_sweep(lowest, highest, steps)
     optimizer, losses = task.optimizer, []
@@ -164,6 +165,11 @@ def range_test(
                 *keras.utils.unpack_x_y_sample_weight(batch), return_dict=True
             )
             losses.append(float(logs["loss"]))
+            if losses[-1] < 0:
+                raise ValueError(
+                    "the range test needs losses of 0 or more, which a log_regression's are not: "
+                    f"give a learning rate. Received: {losses[-1]:.3g}"
+                )
             if _diverged(losses):
                 break
     finally:

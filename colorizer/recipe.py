@@ -113,7 +113,7 @@ def _started_from(config: Config, made: Path | None) -> Config:
         return dataclasses.replace(config, init_from=str(made.parent))
     if isinstance(config, PretrainConfig):
         raise ValueError(
-            "a recipe's pretraining must be its first run: it starts from no extractor"
+            "a recipe's pretraining cannot follow another: it starts from no extractor"
         )
     network = dataclasses.replace(config.network, extractor_weights=str(made))
     return dataclasses.replace(config, network=network)

@@ -76,7 +76,8 @@ class PretrainConfig:
         seed: of weights, order and crops.
 
     Raises:
-        ValueError: a teacher, size, learning rate or weight that is none.
+        ValueError: a teacher, size, learning rate or weight that is none, or settings of a teacher
+            without one.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -111,7 +112,9 @@ class PretrainConfig:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
         for name in ("teacher_size", "teacher_cache", "feature_weight"):
             if self.teacher is None and getattr(self, name) != getattr(type(self), name):
-                raise ValueError(f"{name}: of a teacher. Received: none")
+                raise ValueError(
+                    f"{name} needs a teacher. Received: {getattr(self, name)!r} and teacher None"
+                )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PretrainConfig":

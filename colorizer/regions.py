@@ -319,7 +319,7 @@ def _clicked(points: Sequence[Point], size: tuple[int, ...], name: str) -> Drawn
                 f"{name}[{i}] must lie in the photo, {width} pixels wide and {height} high. "
                 f"Received: x={x:g}, y={y:g}"
             )
-        clicks[int(y), int(x)] = True
+        clicks[min(int(y + 0.5), height - 1), min(int(x + 0.5), width - 1)] = True
     return clicks
 
 

@@ -19,7 +19,10 @@ AUTO = "auto"
 HINT_SHARE = 0.75
 ADVERSARIAL_NETWORK = "unet_gan"
 PERCEPTUAL_NETWORKS = ("MobileNetV2",)
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
+UNIT = ("warmup", "rebalancing", "full_mask_share", "hint_share", "aged_share", "outlier_share")
 NON_NEGATIVE = (
+    "weight_decay",
     "mask_weight",
     "pixel_weight",
     "regression_weight",
@@ -65,8 +68,8 @@ class TrainConfig:
         ema_momentum: of an exponential moving average of the weights, which the model of the
             run then holds; None = the weights as trained.
         mask_weight: of the loss outside the mask.
-        mask_patterns: bank of patterns, named as for `masks.make_mask`, that each example draws
-            its mask from; empty = the random mixture of `masks.sample_masks`.
+        mask_patterns: bank of patterns, named as for `masks.make_mask` but superpixels, that each
+            example draws its mask from; empty = the random mixture of `masks.sample_masks`.
         full_mask_share: probability of a mask of all ones, from 0 to 1.
         pixel_weight: λ of the adversarial task: of the colour loss beside the adversarial one.
         embeddings: folder of the cache of the frozen extractor's embeddings of whole photographs
@@ -76,7 +79,8 @@ class TrainConfig:
         seed: of weights, order, crops, masks and hints.
 
     Raises:
-        ValueError: a learning rate, share, weight, σ, δ, network or pattern that is none.
+        ValueError: a learning rate, share, weight, momentum, σ, δ, λ, count, precision, network or
+            pattern that is none.
     """
 
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
@@ -115,7 +119,7 @@ class TrainConfig:
             raise ValueError(
                 f"learning_rate must be a positive number or 'auto'. Received: {rate!r}"
             )
-        for name in ("full_mask_share", "hint_share", "aged_share", "outlier_share"):
+        for name in UNIT:
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1. Received: {getattr(self, name)}")
         if self.ema_momentum is not None and not 0 < self.ema_momentum < 1:
@@ -125,10 +129,16 @@ class TrainConfig:
         for name in NON_NEGATIVE:
             if not 0 <= getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be 0 or more. Received: {getattr(self, name)}")
-        if not 0 < self.encoding_sigma < math.inf:
-            raise ValueError(
-                f"encoding_sigma must be a positive number. Received: {self.encoding_sigma}"
-            )
+        for name in ("encoding_sigma", "clip_norm"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(
+                    f"{name} must be a positive number. Received: {getattr(self, name)}"
+                )
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision must be one of {PRECISIONS}. Received: {self.precision!r}")
+        for name in ("epochs", "steps_per_epoch"):
+            if (count := getattr(self, name)) is not None and not count >= 1:
+                raise ValueError(f"{name} must be at least 1. Received: {count}")
         if self.huber_delta is not None and not 0 < self.huber_delta < math.inf:
             raise ValueError(
                 f"huber_delta must be a positive number or None. Received: {self.huber_delta}"
@@ -139,6 +149,11 @@ class TrainConfig:
                 f"perceptual_network must be {expected}. Received: {self.perceptual_network!r}"
             )
         for pattern in self.mask_patterns:
+            if pattern.partition(":")[0] == "superpixels":
+                raise ValueError(
+                    "mask_patterns: superpixels are of one photograph; a bank holds what fits all. "
+                    f"Received: {pattern!r}"
+                )
             try:
                 masks.make_mask(pattern, (8, 8))
             except ValueError as error:
@@ -178,6 +193,21 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         "mask_patterns need a network with the input mask. "
         f"Received: {', '.join(config.mask_patterns)} and mask=False",
     )
+    for setting in ("mask_weight", "full_mask_share"):
+        yield (
+            getattr(config, setting) != getattr(TrainConfig, setting) and not network.mask,
+            f"{setting} needs a network with the input mask. "
+            f"Received: {getattr(config, setting)} and mask=False",
+        )
+    yield (
+        config.pixel_weight != TrainConfig.pixel_weight and name != ADVERSARIAL_NETWORK,
+        f"pixel_weight needs network {ADVERSARIAL_NETWORK!r}. "
+        f"Received: {config.pixel_weight} and network {name!r}",
+    )
+    yield (
+        config.rebalancing != TrainConfig.rebalancing and head != "distribution",
+        f"rebalancing needs head 'distribution'. Received: {config.rebalancing} and head {head!r}",
+    )
     yield (
         config.hint_share != HINT_SHARE and not network.hints,
         "hint_share needs a network with the input hints. "
@@ -203,6 +233,11 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         config.log_regression and not (regresses and name != ADVERSARIAL_NETWORK),
         "log_regression needs a regression: head 'regression', or a regression_weight, and "
         f"another network than {ADVERSARIAL_NETWORK!r}. Received: network {name!r}, head {head!r}",
+    )
+    yield (
+        config.log_regression and config.learning_rate == AUTO,
+        "learning_rate: the range test needs losses of 0 or more, which a log_regression's are "
+        f"not. Received: {AUTO!r}",
     )
     yield (
         config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"),

@@ -75,7 +75,7 @@ Tensor = Any
 Perceive = Callable[[Tensor], list[Tensor]]
 
 PRIOR_PHOTOS = 2000  # enough for the histogram of 313 bins to settle
-REGRESSION_VIVIDNESS = 0.5  # the colours that users see by default
+REGRESSION_VIVIDNESS = 0.5  # that of a model which says nothing else
 # Of block_3, block_6 and block_13 expanded: what a colour is near to, up to what it belongs to.
 PERCEPTUAL_STRIDES = (4, 8, 16)
 ADVERSARIAL_BETA = 0.5  # Adam's β1 where two players chase each other [1, section 3.3]
@@ -203,7 +203,7 @@ class ColorizationTask(keras.Model):
         return loss
 
     def _decoded(self, y_pred: dict[str, Tensor]) -> Tensor:
-        """The colours that users see, (B, h, w, 2) in network units."""
+        """The decoded colours, (B, h, w, 2) in network units."""
         temperature, correction = color.vividness_to_decoding(REGRESSION_VIVIDNESS)
         decoded = networks.predicted_ab(
             y_pred, self.class_weights, temperature=temperature, correction=correction

@@ -475,7 +475,12 @@ def test_which_colours(photo, tmp_path, asked) -> None:
         (["--method", "levin", "--hints", "{folder}/empty.json"], "--method levin spreads hints"),
         (
             ["--method", "levin", "--hint", "1,2,red", "--reference", "{photo}"],
-            "--reference changes a network's colours",
+            "--reference is of a network's colours; --method levin has none",
+        ),
+        (["--method", "levin", "--hint", "1,2,red", "--vividness", "0.3"], "--vividness is of"),
+        (
+            ["--method", "levin", "--hint", "1,2,red", "--working-size", "64"],
+            "--working-size is of",
         ),
         (["--method", "magic"], "invalid choice: 'magic'"),
     ],
@@ -583,6 +588,13 @@ def test_bad_calls_of_masks_get_one_line_and_exit_code_2(tmp_path, capsys, argum
     assert run("masks", *(filled if "-o" in filled else [*filled, "-o", tmp_path / "s.png"])) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert told in line
+
+
+def test_the_sheet_of_masks_does_not_replace_its_photograph(photo, capsys) -> None:
+    before = photo.read_bytes()
+    assert run("masks", photo, "-o", photo.parent / "." / photo.name) == 2
+    assert "it is not overwritten" in capsys.readouterr().err
+    assert photo.read_bytes() == before
 
 
 DEFAULTS = TrainConfig()

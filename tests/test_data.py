@@ -517,6 +517,15 @@ def test_unusable_files_are_left_out_and_named(flawed, cache):
     assert all(len(text) > len("unreadable: ") for text in unreadable)
 
 
+def test_a_folder_without_a_colour_photograph_is_told_and_not_waited_for(flawed):
+    folder, reasons = flawed
+    for path in folder.iterdir():
+        if path not in reasons:
+            path.unlink()
+    with pytest.raises(ValueError, match=r"none of the 5 .*/01_empty.jpg: unreadable"):
+        load_dataset(config_of(folder))
+
+
 def test_near_gray_is_a_setting(flawed):
     folder, _ = flawed
     stream = load_dataset(config_of(folder, min_saturation=0.0))

@@ -91,6 +91,17 @@ def test_it_stops_where_the_loss_is_not_finite():
     assert np.isfinite(found.losses).all()
 
 
+def test_a_loss_below_zero_has_no_four_times_its_lowest():
+    class Below(Parabola):
+        def compute_loss(self, *given, **named):
+            return super().compute_loss(*given, **named) - 50.0
+
+    model = Below()
+    model.compile(optimizer=keras.optimizers.SGD(0.125), jit_compile=False)
+    with pytest.raises(ValueError, match=r"losses of 0 or more.*Received: -4\d"):
+        range_test(model, batches(60), **SWEEP)
+
+
 def test_a_loss_that_is_never_finite_is_told():
     with pytest.raises(ValueError, match="lowest"):
         range_test(parabola(cliff=0.5), batches(60), **SWEEP)

@@ -70,9 +70,9 @@ def test_of_nested_sources_the_innermost_counts(tmp_path) -> None:
         ({"learning_rate": "auto"}, "positive number. Received: 'auto'"),
         ({"class_weight": -1}, "class_weight must be 0 or more"),
         ({"feature_weight": float("nan")}, "feature_weight must be 0 or more"),
-        ({"feature_weight": 3.0}, "feature_weight: of a teacher. Received: none"),
-        ({"teacher_size": 128}, "teacher_size: of a teacher"),
-        ({"teacher_cache": "kept"}, "teacher_cache: of a teacher"),
+        ({"feature_weight": 3.0}, "feature_weight needs a teacher. Received: 3.0 and teacher None"),
+        ({"teacher_size": 128}, "teacher_size needs a teacher"),
+        ({"teacher_cache": "kept"}, "teacher_cache needs a teacher"),
     ],
 )
 def test_settings_that_are_none_are_refused(changes, told) -> None:

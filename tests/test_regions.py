@@ -172,6 +172,15 @@ def test_only_where_the_outline_may_lie_is_flooded(monkeypatch, deselect):
     assert 0.05 < confined.mean() < 0.3
 
 
+@pytest.mark.parametrize(
+    ("point", "pixel"), [((2.0, 1.0), (1, 2)), ((2.6, 1.4), (1, 3)), ((5.9, 3.9), (3, 5))]
+)
+def test_a_click_is_on_the_nearest_pixel(point, pixel):
+    assert list(zip(*np.nonzero(regions._clicked([point], (4, 6), "select")), strict=True)) == [
+        pixel
+    ]
+
+
 def test_clicks_and_deselected_clicks_are_obeyed():
     luminance = np.full((80, 120), 20.0)
     luminance[20:60, 20:50] = luminance[20:60, 60:90] = 70

@@ -74,6 +74,14 @@ def test_training_offers_what_it_always_did():
         ({"perceptual_weight": -2.0}, "perceptual_weight must be 0 or more.*-2"),
         ({"ema_momentum": 1.0}, "ema_momentum must be between 0 and 1.*1.0"),
         ({"ema_momentum": 0.0}, "ema_momentum"),
+        ({"rebalancing": 2.0}, "rebalancing must be from 0 to 1.*2.0"),
+        ({"warmup": -0.1}, "warmup must be from 0 to 1"),
+        ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),
+        ({"clip_norm": 0.0}, "clip_norm must be a positive number.*0.0"),
+        ({"epochs": 0}, "epochs must be at least 1.*0"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch must be at least 1.*0"),
+        ({"precision": "float8"}, "precision must be one of .*'float8'"),
+        ({"mask_patterns": ("superpixels:60",)}, "superpixels are of one photograph.*:60"),
         ({"mask_weight": math.nan}, "mask_weight must be 0 or more.*nan"),
         ({"huber_delta": 0.0}, "huber_delta must be a positive number or None.*0.0"),
         ({"huber_delta": -0.1}, "huber_delta"),
@@ -565,6 +573,22 @@ def test_photographs_beside_outliers_keep_their_colours(photographs):
             "perceptual_network: expected MobileNetV2.*'MobileNetV2:none.h5'",
         ),
         ({"network": NetworkConfig(), "hint_share": 0.1}, "hint_share needs.*0.1 and hints=False"),
+        ({"network": NetworkConfig(), "mask_weight": 2.0}, "mask_weight needs.*2.0 and mask=False"),
+        ({"network": NetworkConfig(), "full_mask_share": 0.0}, "full_mask_share needs.*mask=False"),
+        (
+            {"network": NetworkConfig(), "pixel_weight": 9.0},
+            "pixel_weight needs network 'unet_gan'",
+        ),
+        ({"rebalancing": 0.25}, "rebalancing needs head 'distribution'.*'regression'"),
+        (
+            {
+                "network": NetworkConfig(),
+                "log_regression": True,
+                "regression_weight": 1.0,
+                "learning_rate": "auto",
+            },
+            "learning_rate: the range test needs",
+        ),
         ({"encoding_sigma": 20.0}, "encoding_sigma needs head 'distribution'.*'regression'"),
         (
             {
