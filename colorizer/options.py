@@ -137,7 +137,7 @@ def _mask_options(group: Any) -> None:
         "--mask",
         type=Path,
         metavar="FILE",
-        help="an image, of the photograph's proportions: white, or opaque, is coloured",
+        help="an image, stretched over the photograph: white, or opaque, is coloured",
     )
     add(
         "--mask-pattern",

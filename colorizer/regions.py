@@ -33,8 +33,8 @@ class Region:
     """What to colour, said in any of five ways; where several are used, what any of them covers.
 
     Attributes:
-        image: A mask as an array (see `mask_from_image`) or an image file: the photograph's shape,
-            at any size.
+        image: A mask as an array (see `mask_from_image`) or an image file, of any size: it is
+            stretched over the photograph.
         pattern: A name of `masks.make_mask`, like "stripes:8@45".
         rectangles: (left, top, right, bottom) each, in pixels; right and bottom are excluded.
         polygons: Three or more corners (x, y) each, in pixels.
@@ -68,7 +68,6 @@ class Region:
 
         Raises:
             ValueError: If a part cannot be used, saying which, or `deselect` has nothing to leave.
-                An image whose sides are not in the photograph's proportion is not stretched.
             PhotoError: If the image file cannot be read.
         """
         luminance = np.asarray(luminance, np.float32)
@@ -80,12 +79,9 @@ class Region:
         size = luminance.shape[:2]
         if isinstance(self.image, str | Path):
             planes, lossy = _read_mask(self.image)
-            _check_proportion(planes.shape[:2], size, str(self.image))
             yield mask_from_image(planes, size, lossy=lossy)[0]
         elif self.image is not None:
-            mask, _ = mask_from_image(self.image, size)
-            _check_proportion(np.shape(self.image)[:2], size, "mask image")
-            yield mask
+            yield mask_from_image(self.image, size)[0]
         if self.pattern is not None:
             yield make_mask(self.pattern, size, seed=self.seed, image=luminance)
         if len(self.rectangles) or len(self.polygons):
@@ -116,24 +112,10 @@ def _read_mask(path: str | Path) -> tuple[NDArray, bool]:
     return planes, photo.format in ("JPEG", "WEBP")
 
 
-def _check_proportion(mask: Size, photograph: Size, name: str) -> None:
-    """Raises ValueError if a mask has not the shape of its photograph, whatever their sizes."""
-    height, width = mask
-    expected = photograph[1] / photograph[0]
-    if max(abs(width - expected * height), abs(height - width / expected)) > (
-        1 + _PROPORTION * max(mask)
-    ):
-        raise ValueError(
-            f"{name}: a mask of {width} x {height} pixels has not the proportion of its "
-            f"photograph, {photograph[1]} x {photograph[0]}: it would be stretched"
-        )
-
-
 # ---------------------------------------------------------------------------------------------
 # The ways to a mask
 
 
-_PROPORTION = 0.02  # of its longer side; a smaller copy's sides were rounded
 _NOISE = 4 / 255  # how far a JPEG leaves black and white from what they were
 
 

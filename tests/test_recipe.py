@@ -151,7 +151,7 @@ def test_a_teacher_needs_a_pretraining(written, runs, tmp_path) -> None:
 
 def test_a_pretraining_cannot_come_later(written, runs, tmp_path) -> None:
     (written / "1-a.json").write_text(json.dumps(STAGES["1-pretrain"]))
-    with pytest.raises(ValueError, match="pretraining must be its first run"):
+    with pytest.raises(ValueError, match="pretraining cannot follow another"):
         recipe.run_recipe(written, tmp_path, tmp_path / "runs")
 
 

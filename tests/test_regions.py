@@ -324,23 +324,6 @@ def test_a_mask_file_without_loss_is_taken_as_it_is(tmp_path):
     np.testing.assert_array_equal(mask[:10], 0)  # what compression may have made of black
 
 
-@pytest.mark.parametrize(
-    ("shape", "fits"),
-    [((60, 90), True), ((13, 20), True), ((601, 899), True), ((90, 60), False), ((60, 94), False)],
-)
-def test_a_mask_of_another_proportion_is_not_stretched(tmp_path, shape, fits):
-    image = np.zeros(shape, np.uint8)
-    Image.fromarray(image).save(tmp_path / "mask.png")
-    for source in (image, tmp_path / "mask.png"):
-        region = Region(image=source)
-        if fits:
-            assert region.mask(np.zeros((60, 90))).shape == (60, 90)
-            continue
-        told = f"{shape[1]} x {shape[0]} pixels .* photograph, 90 x 60"
-        with pytest.raises(ValueError, match=told):
-            region.mask(np.zeros((60, 90)))
-
-
 def test_an_image_file_that_is_none_is_named(tmp_path):
     (tmp_path / "mask.png").write_bytes(b"no picture")
     for name in ("mask.png", "nosuch.png"):
