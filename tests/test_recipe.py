@@ -207,9 +207,10 @@ def test_the_released_recipe_fits_together(runs, tmp_path) -> None:
     released = Path(__file__).parent.parent / "models" / "recipe"
     recipe.run_recipe(released, tmp_path / "photos", tmp_path / "runs")
     assert [folder.name for _, _, folder, _ in runs] == [
-        "1-colour",
-        "2-regression",
-        "3-logarithm",
+        "1-small",
+        "2-larger",
+        "3-regression",
+        "4-logarithm",
     ]
     for _, config, *_ in runs:
         check_settings(config)
