@@ -66,6 +66,7 @@ import keras
 from keras import layers, ops
 
 from colorizer.color import AB_BINS
+from colorizer.normalization import BatchNormalization
 
 Tensor = Any
 
@@ -162,18 +163,18 @@ def residual_encoder(*, weights: str | None = None) -> keras.Model:
 
     def convolution(x: Tensor, filters: int, kernel: int, name: str) -> Tensor:
         x = layers.Conv2D(filters, kernel, padding="same", use_bias=False, name=name)(x)
-        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = BatchNormalization(name=f"{name}_bn")(x)
         return layers.ReLU(name=f"{name}_relu")(x)
 
     def add(x: Tensor, level: Tensor, name: str) -> Tensor:
-        level = layers.BatchNormalization(name=f"{name}_bn")(level)
+        level = BatchNormalization(name=f"{name}_bn")(level)
         return layers.Add(name=f"{name}_add")([x, level])
 
     luminance = keras.Input((None, None, 1), name="luminance")
     gray = ops.repeat((luminance + 1) * 127.5, 3, axis=-1)  # VGG's preprocessing takes 0..255
     image = keras.applications.vgg16.preprocess_input(gray)
     levels = _vgg16(weights)(image)
-    x = layers.BatchNormalization(name=f"{_VGG_DEEPEST}_bn")(levels[_VGG_DEEPEST])
+    x = BatchNormalization(name=f"{_VGG_DEEPEST}_bn")(levels[_VGG_DEEPEST])
     x = convolution(x, 256, 1, "decoder_conv1")
     for i, (name, filters) in enumerate(_VGG_LEVELS, start=2):
         x = layers.UpSampling2D(2, interpolation="bilinear", name=f"decoder_up{i}")(x)
@@ -211,7 +212,7 @@ def colorful(*, width: float = 1.0) -> keras.Model:
                 name=f"conv{block}_{i}",
                 **options,
             )(x)
-        x = layers.BatchNormalization(name=f"conv{block}_bn")(x)
+        x = BatchNormalization(name=f"conv{block}_bn")(x)
     last = _scaled(_COLORFUL_LAST, width)
     x = layers.Conv2DTranspose(last, 4, strides=2, activation="relu", name="conv8_1", **options)(x)
     for i in (2, 3):
@@ -242,7 +243,7 @@ def _encode(x: Tensor, width: float, *, normalized: bool) -> list[Tensor]:
             _scaled(filters, width), 4, 2, padding="same", use_bias=not normalized, name=name
         )(x)
         if normalized:
-            x = layers.BatchNormalization(name=f"{name}_bn")(x)
+            x = BatchNormalization(name=f"{name}_bn")(x)
         x = layers.LeakyReLU(_GAN_SLOPE, name=f"{name}_act")(x)
         outputs.append(x)
     return outputs
@@ -264,7 +265,7 @@ def unet_gan(*, width: float = 1.0) -> keras.Model:
         name = f"decoder_conv{i}"
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"decoder_up{i}")(x)
         x = layers.Conv2D(skip.shape[-1], 3, padding="same", use_bias=False, name=name)(x)
-        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = BatchNormalization(name=f"{name}_bn")(x)
         x = layers.ReLU(name=f"{name}_act")(x)
         x = layers.Add(name=f"decoder_skip{i}")([x, skip])
     ab = layers.Conv2D(2, 3, padding="same", activation="tanh", dtype="float32", name="ab")(x)

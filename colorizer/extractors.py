@@ -16,6 +16,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from colorizer.normalization import BatchNormalization
+
 Tensor = Any
 
 
@@ -30,13 +32,13 @@ def xception(*, width: float = 1.0, name: str = "xception_features") -> keras.Mo
         x = layers.SeparableConv2D(
             round(filters * width), 3, padding="same", use_bias=False, name=name
         )(x)
-        return layers.BatchNormalization(name=f"{name}_bn")(x)
+        return BatchNormalization(name=f"{name}_bn")(x)
 
     def shortcut(x: Tensor, filters: int, name: str) -> Tensor:
         x = layers.Conv2D(
             round(filters * width), 1, strides=2, padding="same", use_bias=False, name=name
         )(x)
-        return layers.BatchNormalization(name=f"{name}_bn")(x)
+        return BatchNormalization(name=f"{name}_bn")(x)
 
     def entry(x: Tensor, filters: tuple[int, int], block: str, *, activate_first: bool) -> Tensor:
         residual = shortcut(x, filters[1], f"{block}_shortcut")
@@ -52,7 +54,7 @@ def xception(*, width: float = 1.0, name: str = "xception_features") -> keras.Mo
         x = layers.Conv2D(
             round(count * width), 3, strides=stride, use_bias=False, name=f"block1_conv{i}"
         )(x)
-        x = layers.BatchNormalization(name=f"block1_conv{i}_bn")(x)
+        x = BatchNormalization(name=f"block1_conv{i}_bn")(x)
         x = layers.ReLU(name=f"block1_conv{i}_act")(x)
 
     for number, count in enumerate([128, 256, 728], start=2):

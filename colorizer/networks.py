@@ -47,6 +47,7 @@ from colorizer import earlier
 from colorizer.color import AB_BINS, AB_SCALE, annealed_mean, rgb_to_lab
 from colorizer.conditions import pool_conditions
 from colorizer.extractors import feature_maps, xception
+from colorizer.normalization import BatchNormalization
 
 Tensor = Any
 
@@ -237,7 +238,7 @@ def _convolution(
         )
         x = layers.Add(name=f"{name}_{condition}_add")([x, part(value)])
     if normalized:
-        x = layers.BatchNormalization(name=f"{name}_bn")(x)
+        x = BatchNormalization(name=f"{name}_bn")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
 
 

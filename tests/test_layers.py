@@ -14,7 +14,7 @@ PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
     {"containers"},
-    {"color", "frequencies", "options", "photos", "runs", "sources"},
+    {"color", "frequencies", "normalization", "options", "photos", "runs", "sources"},
     {"aging", "fields", "hints", "masks", "metrics", "report"},
     {"data", "outliers", "regions"},
     {"conditions", "earlier", "extractors"},
@@ -30,6 +30,7 @@ LAYERS = [
 ]
 LAYER = {module: number for number, modules in enumerate(LAYERS) for module in modules}
 TENSORFLOW_MODULES = {"data", "sources"}
+ELSEWHERE = {"normalization": "call", "tasks": "resolve_precision", "cli": "_start_backend"}
 HEAVY = {"tensorflow", "keras", "matplotlib", "gradio"}
 IMPORT_SECONDS = 0.3
 
@@ -91,14 +92,14 @@ def test_the_package_itself_imports_none_of_its_modules():
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_tensorflow_is_imported_only_where_data_is_read(module):
+def test_tensorflow_is_imported_only_where_it_is_needed(module):
     places = {
         function
         for name, function in imports_of(tree_of(module))
         if name.split(".")[0].startswith("tensorflow")
     }
-    if module in (elsewhere := {"tasks": "resolve_precision", "cli": "_start_backend"}):
-        assert places <= {elsewhere[module]}
+    if module in ELSEWHERE:
+        assert places <= {ELSEWHERE[module]}
     elif module not in TENSORFLOW_MODULES:
         assert not places
     assert None not in places, "tensorflow is imported inside of the function that needs it"
