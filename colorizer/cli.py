@@ -110,7 +110,7 @@ def _sample(arguments: argparse.Namespace) -> int:
             drawn, total=len(SAMPLES) + 1, description="Colouring samples"
         ):
             for target in targets:
-                progress.console.print(f"{target}", highlight=False)
+                progress.console.print(str(target), markup=False, emoji=False, highlight=False)
     print(f"sample photographs coloured in {RESULTS.resolve()}")
     return 0
 
@@ -147,10 +147,22 @@ def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, P
     return pairs
 
 
+def _without_results(
+    pairs: list[tuple[Path, Path]], named: Sequence[str]
+) -> list[tuple[Path, Path]]:
+    """Leaves out what a run before made of others of the photographs, unless it was named."""
+    if len(pairs) == 1:
+        return pairs
+    results = {target.resolve() for _, target in pairs} - {Path(name).resolve() for name in named}
+    return [(source, target) for source, target in pairs if source.resolve() not in results]
+
+
 def _colorize(arguments: argparse.Namespace) -> int:
     from colorizer.photos import find_photos
 
-    pairs = _targets(find_photos(arguments.photos), arguments.output)
+    pairs = _without_results(
+        _targets(find_photos(arguments.photos), arguments.output), named=arguments.photos
+    )
     options = _steering(arguments)
     _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
@@ -209,11 +221,14 @@ def _told(results: Iterator[tuple[Path, Path, str | None]], total: int) -> int:
         ):
             if problem is None:
                 done += 1
-                progress.console.print(f"{target}", highlight=False, soft_wrap=True)
+                told, style = str(target), None
             else:
                 failed += 1
-                told = problem if str(source) in problem else f"{source}: {problem}"
-                progress.console.print(f"failed: {told}", style="red", markup=False, soft_wrap=True)
+                named = problem if str(source) in problem else f"{source}: {problem}"
+                told, style = f"failed: {named}", "red"
+            progress.console.print(
+                told, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
+            )
     print(f"{done} coloured" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0
 
@@ -236,7 +251,7 @@ def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.method == "levin" and isinstance(hints, list) and not hints:
         raise ValueError("--method levin spreads hints: give at least one --hint, or --hints FILE")
     colours = None if reference is None else read_photo(reference).pixels
-    if colours is not None and colours.ndim == 2:
+    if colours is not None and (colours.ndim == 2 or (colours == colours[..., :1]).all()):
         raise ValueError(f"--reference {reference}: a gray photograph has no colours to take on")
     return {"mask": region if region.is_asked() else None, "hints": hints, "reference": colours}
 
@@ -286,15 +301,18 @@ def _hints(arguments: argparse.Namespace) -> Any:
 
 def _masks(arguments: argparse.Namespace) -> int:
     """Draws every pattern on one sheet, over a photograph."""
-    from colorizer.photos import write_photo
+    from colorizer.photos import check_target, write_photo
     from colorizer.regions import contact_sheet
 
-    if arguments.photo is not None and arguments.output.resolve() == arguments.photo.resolve():
-        raise ValueError(f"-o {arguments.output}: is the photograph: it is not overwritten")
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    output: Path = arguments.output or RESULTS / "masks.png"
+    if arguments.photo is not None and output.resolve() == arguments.photo.resolve():
+        raise ValueError(f"-o {output}: is the photograph: it is not overwritten")
+    overwrite = arguments.overwrite or arguments.output is None  # the default is only ever ours
+    check_target(output, overwrite=overwrite)
+    output.parent.mkdir(parents=True, exist_ok=True)
     sheet = contact_sheet(_gray_photo(arguments.photo), seed=arguments.seed)
-    write_photo(arguments.output, sheet, overwrite=True)
-    print(arguments.output)
+    write_photo(output, sheet, overwrite=overwrite)
+    print(output)
     return 0
 
 

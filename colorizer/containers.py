@@ -48,6 +48,7 @@ def reset_exif(exif: bytes | None) -> tuple[int, bytes | None]:
     orientation = 1
     try:
         order, tags, link = _exif_entries(block)
+        block += bytes(max(0, link + 4 - len(block)))  # some writers leave the link out
         struct.pack_into(f"{order}L", block, link, 0)
         if ORIENTATION in tags:
             at = tags[ORIENTATION] + 8
@@ -76,9 +77,9 @@ def tiff_exif(
         source.load_from_fp(file, page.offset)
         for tag in _PORTABLE_TAGS.intersection(source):
             if not str(source[tag]).startswith(_LAYOUT):
-                block[tag] = source[tag]
+                block[tag] = _as_stored(source[tag])
         for tag in {_EXIF_IFD, _GPS_IFD}.intersection(source):
-            block[tag] = dict(source.get_ifd(tag))
+            block[tag] = {key: _as_stored(value) for key, value in source.get_ifd(tag).items()}
         if _INTEROP_IFD in block.get(_EXIF_IFD, {}):
             block[_EXIF_IFD][_INTEROP_IFD] = source.get_ifd(_INTEROP_IFD)
         exif = block.tobytes().removeprefix(b"Exif\0\0") if len(block) else None
@@ -86,6 +87,11 @@ def tiff_exif(
         return exif, (float(source.get(282, 0)) * unit, float(source.get(283, 0)) * unit)
     except Exception:  # Pillow's reader of EXIF raises nearly anything; the picture is still good
         return None, None
+
+
+def _as_stored(value: Any) -> Any:
+    """Text as its bytes: Pillow reads any as Latin-1, and writes ASCII."""
+    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
 
 
 def encode_png(

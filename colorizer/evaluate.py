@@ -194,10 +194,9 @@ class _Tally:
     def add(self, photo: Photograph, true: RGB, gray: RGB, outputs: dict[str, RGB]) -> None:
         """Measures one photograph, coloured by each model."""
         gray_rgb = np.repeat(gray, 3, axis=-1)
-        gray_psnr = metrics.psnr(true, gray_rgb)
         for model, predicted in outputs.items():
             measured = metrics.measure(true, predicted, **self.options)
-            measured["psnr_gain"] = Ratio(measured["psnr"].value - gray_psnr, 1.0)
+            measured["psnr_gain"] = metrics.psnr_gain(true, predicted, gray_rgb)
             figures = {name: measured[name] for name in self.chosen if name in measured}
             self.rows.append(Row(photo.source, photo.name, model, figures))
             errors = _luminance_errors(true, predicted)

@@ -346,6 +346,8 @@ def _checked_hint(hint: Sequence[Any] | Mapping[str, Any], name: str) -> Hint:
     try:
         x, y, colour, *radius = hint
         radius = [value for value in radius if value is not None]
+        if isinstance(colour, bytes):  # whose items are numbers, too
+            raise TypeError
         if isinstance(colour, str):
             colour = ImageColor.getrgb(colour.strip())[:3]
         red, green, blue = (int(value) for value in colour)

@@ -72,6 +72,16 @@ def psnr(true: RGB, predicted: RGB) -> float:
         return min(float(peak_signal_noise_ratio(true, predicted, data_range=255)), PSNR_CEILING)
 
 
+def psnr_gain(true: RGB, predicted: RGB, gray: RGB) -> Ratio:
+    """PSNR less that of the gray picture, in dB; 0/0 where the truth is that gray itself.
+
+    There it would be the distance from a ceiling, and one such photograph the mean of its set.
+    """
+    if np.array_equal(true, gray):
+        return Ratio(0.0, 0.0)
+    return Ratio(psnr(true, predicted) - psnr(true, gray), 1.0)
+
+
 def ssim(true: RGB, predicted: RGB) -> float:
     """Structural similarity [1], the mean of that of R, G and B, in [-1, 1].
 

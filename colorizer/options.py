@@ -197,10 +197,10 @@ def masks_options(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         type=Path,
-        default=RESULTS / "masks.png",
         metavar="FILE",
         help=f"the sheet ({RESULTS / 'masks.png'})",
     )
+    add("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
 def _settings_options(parser: argparse.ArgumentParser) -> None:

@@ -67,10 +67,12 @@ SUFFIXES = frozenset(_FORMATS)
 _ENDINGS = " ".join(_FORMATS)
 _EXPECTED = "expected a JPEG, PNG, TIFF, WebP or BMP photograph"
 _SIDE_LIMITS = {"JPEG": 65_500, "WEBP": 16_383}  # libjpeg's JPEG_MAX_DIMENSION, WEBP_MAX_DIMENSION
+_LARGEST_DPI = 65_535  # two bytes in JPEG, more in the others
 _JPEG_EXIF_LIMIT = 65_527  # an APP1 segment: 65535 less its length field and the name "Exif\0\0"
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _NOT_A_PHOTO = 0b101  # NewSubfileType: bit 0 a thumbnail of another page, bit 2 its mask
+_SUB_IFDS = 330  # pages below a page: where a camera's raw samples are
 
 _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda array: array,
@@ -205,7 +207,10 @@ def _decode_tiff(file: BinaryIO) -> Photo:
     file.seek(0)
     with tifffile.TiffFile(file) as tif:
         pages: list[Any] = list(tif.pages)
-        photos = [i for i, page in enumerate(pages) if not page.subfiletype & _NOT_A_PHOTO] or [0]
+        photos = [i for i, page in enumerate(pages) if not page.subfiletype & _NOT_A_PHOTO]
+        if not photos and _SUB_IFDS in pages[0].tags:
+            raise PhotoError(f"a camera's raw photograph, or only its thumbnail; {_EXPECTED}")
+        photos = photos or [0]
         _check_frames(len(photos))
         page = pages[photos[0]]
         _check_size(page.imagewidth, page.imagelength)
@@ -340,10 +345,24 @@ def _photo(
 
 
 def _upright_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[float, float] | None:
-    if dpi is None or not min(dpi) > 0:  # this way round, NaN is none too
+    if dpi is None or not all(0 < each <= _LARGEST_DPI for each in dpi):  # NaN is none too
         return None
     horizontal, vertical = dpi[::-1] if orientation in (5, 6, 7, 8) else dpi
     return float(horizontal), float(vertical)
+
+
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Checks what can be known of a file before there is anything to write.
+
+    Raises:
+        PhotoError: If the suffix is unknown.
+        FileExistsError: If it exists and `overwrite` is false.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {_ENDINGS}")
+    if not overwrite and os.path.lexists(path):
+        raise _exists(path)
 
 
 def write_photo(
@@ -374,9 +393,8 @@ def write_photo(
         OSError: If the folder is missing, not writable, or the disk is full.
     """
     path = Path(path)
-    format_ = _FORMATS.get(path.suffix.lower())
-    if format_ is None:
-        raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {_ENDINGS}")
+    check_target(path, overwrite=overwrite)  # early, to save the encoding
+    format_ = _FORMATS[path.suffix.lower()]
     gray = pixels.ndim == 2
     if not (gray or pixels.shape[2:] == (3,)) or pixels.dtype not in (np.uint8, np.uint16):
         raise ValueError(
@@ -387,8 +405,6 @@ def write_photo(
         raise ValueError(f"pixels: shape {pixels.shape}; expected (H, W, 3) with like")
     if not 1 <= quality <= 100:
         raise ValueError(f"quality: {quality}; expected 1 to 100")
-    if not overwrite and os.path.lexists(path):  # early, to save the encoding
-        raise _exists(path)
     like = like or Photo(pixels=pixels, format=format_)
     try:
         data = _encode(pixels, like, format_, quality)
@@ -510,6 +526,8 @@ def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path,
 
 def _expand(argument: str) -> list[tuple[Path, Path]]:
     path = Path(argument)
+    if not argument:  # Path("") is the working folder
+        raise PhotoError("an empty name; expected a photograph, a folder or a pattern")
     if path.is_dir():
         return [(photo, photo.relative_to(path)) for photo in _walk(path)]
     if path.exists():  # before the pattern: "me [1].jpg" is a name too

@@ -57,7 +57,7 @@ from colorizer.hints import (
     hint_radii,
     rasterize_hints,
 )
-from colorizer.photos import SUFFIXES, read_photo, write_photo
+from colorizer.photos import SUFFIXES, check_target, read_photo, write_photo
 from colorizer.regions import Region, region_of
 from colorizer.weights import DEFAULT_MODEL, ModelError, load_pretrained
 
@@ -83,6 +83,7 @@ def _check_image(image: Any, name: str = "image") -> np.ndarray:
         ValueError: what is wrong with it.
     """
     image = np.asarray(image)
+    image = image.astype(image.dtype.newbyteorder("="), copy=False)
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape:
@@ -96,7 +97,7 @@ def _check_image(image: Any, name: str = "image") -> np.ndarray:
         raise ValueError(f"{name} must be uint8, uint16 or float. Received: {image.dtype}")
     low, high = float(image.min()), float(image.max())
     if not (low >= 0 and high <= 1):  # so that NaN fails too
-        raise ValueError(f"{name} must be in [0, 1] if float. Received: {low:g} to {high:g}")
+        raise ValueError(f"{name} must be in [0, 1] if float. Received: {low} to {high}")
     return image
 
 
@@ -111,6 +112,8 @@ def _resolve_mask(mask: Any, luminance: np.ndarray) -> np.ndarray:
     shape, mask = luminance.shape, np.asarray(mask)
     if mask.shape != shape:
         raise ValueError(f"mask must have the image's shape {shape}. Received: {mask.shape}")
+    if mask.dtype.kind not in "buif":
+        raise ValueError(f"mask must be bool, float or uint8. Received: {mask.dtype}")
     if mask.dtype == np.uint8 and mask.max() != 1:  # 0 and 1 alone may be meant as all or nothing
         mask = mask.astype("float32") / 255
     if not (mask.dtype == bool or (np.issubdtype(mask.dtype, np.floating) and mask.min() >= 0)):
@@ -119,7 +122,7 @@ def _resolve_mask(mask: Any, luminance: np.ndarray) -> np.ndarray:
             f"ones. Received: {mask.dtype} up to {mask.max()}"
         )
     if not mask.max() <= 1:
-        raise ValueError(f"mask must be in [0, 1]. Received: up to {mask.max():g}")
+        raise ValueError(f"mask must be in [0, 1]. Received: up to {mask.max()}")
     return mask.astype("float32")
 
 
@@ -149,6 +152,10 @@ def _quantize(samples: Any, dtype: np.dtype) -> np.ndarray:
     return samples.astype(dtype)
 
 
+def _gray(luminance: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return _quantize(color.luminance_to_gray(luminance), dtype)
+
+
 def _merge(
     image: np.ndarray,
     luminance: np.ndarray,
@@ -171,14 +178,30 @@ def _merge(
             output[rows] = _quantize(rgb, image.dtype)
         if not (colored := (ab[..., 0] != 0) | (ab[..., 1] != 0)).all():
             # Gray to the last bit; the white point's rounding would tint 16-bit grays.
-            gray = _quantize(color.luminance_to_gray(strip), image.dtype)
-            output[rows][~colored] = gray[~colored][:, None]
+            gray = image[rows] if image.shape[2] == 1 else _gray(strip, image.dtype)[..., None]
+            output[rows][~colored] = gray[~colored]
     return output
 
 
 def _average(mask: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """The mask at a smaller size, each pixel the mean of what it covers."""
     return resize(mask, shape, resample=Image.Resampling.BOX)
+
+
+def _widened(weight: np.ndarray) -> np.ndarray:
+    """What the network sees of a mask: whole, as in training, and a little larger than it is.
+
+    The gate cuts, and blends where the mask is soft: the network must not fade before it.
+    """
+    return maximum_filter((weight > 0).astype("float32"), 2 * MASK_MARGIN + 1)
+
+
+def _answered(known: list[Hint], size: tuple[int, ...], seen: np.ndarray | None) -> list[Hint]:
+    """The hints in what the network saw of a mask: elsewhere it says gray, whatever the hint."""
+    if seen is None:
+        return known
+    down, across = (small / large for small, large in zip(seen.shape, size, strict=True))
+    return [hint for hint in known if seen[int(hint[1] * down), int(hint[0] * across)]]
 
 
 def _carry_hints(
@@ -207,6 +230,15 @@ def _carry_hints(
     return field.rows(luminance, 0, len(luminance))
 
 
+def _meet(field: ColorField, luminance: np.ndarray, known: list[Hint]) -> Field:
+    """The field, with each hint's colour at the hint's own pixel."""
+    if not known:
+        return field
+    points = [(x, y) for x, y, *_ in known]
+    reach = HINT_REACH * hint_radii(known, luminance.shape)
+    return meet_hints(field, luminance, points, hint_ab(known), reach)
+
+
 def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> Field:
     """The hints' colours, spread without a network; of a large photograph on a smaller copy."""
     if reference is not None:
@@ -219,9 +251,13 @@ def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> Fie
         return SpreadField(levin_colorize(luminance, ab, confidence))
     shape = tuple(max(1, round(side * scale)) for side in luminance.shape)
     small, share = _average(luminance, shape), _average(confidence, shape)
+    tiny = np.finfo("float32").tiny
     weighted = [_average(ab[..., i] * confidence, shape) for i in range(2)]
-    colours = np.stack(weighted, axis=-1) / np.maximum(share, np.finfo("float32").tiny)[..., None]
-    return guided_field(small / 100, levin_colorize(small, colours, share.clip(0, 1)))
+    colours = np.stack(weighted, axis=-1) / np.maximum(share, tiny)[..., None]
+    # As sure as its painted part is: a hint smaller than a pixel of the copy is a hint.
+    sure = share / np.maximum(_average(confidence > 0, shape), tiny)
+    field = guided_field(small / 100, levin_colorize(small, colours, sure.clip(0, 1)))
+    return _meet(field, luminance, as_hints(hints, luminance.shape))
 
 
 def _toward_reference(
@@ -321,14 +357,14 @@ class Colorizer:
         Args:
             luminance: (H, W) float32 in [0, 100], any size.
             vividness: in [0, 1]: 0 = the mean of what it believes, 1 = most vivid.
-            mask: in [0, 1], of any size, for a network that takes one.
+            mask: in [0, 1] (not checked), of any size, for a network that takes one.
             hints: see `__call__`; for a network that takes them.
 
         Returns:
             (h, w, 2) ab in Lab units, at the working size.
 
         Raises:
-            ValueError: hints for a network that takes none, or a value out of range.
+            ValueError: hints for a network that takes none, or vividness out of range.
         """
         if self.method != "network":
             raise ValueError(f"predict_ab asks a network. Received: method {self.method!r}")
@@ -400,23 +436,21 @@ class Colorizer:
             vividness, mask, hints, reference: see `__call__`; the mask is not a gate here.
         """
         if self.method == "levin":
+            if vividness is not None:
+                raise ValueError("vividness: is of a network's colours; method 'levin' has none")
             return _levin_field(luminance, hints, reference)
         known = as_hints(hints, luminance.shape)
         small = self._working_luminance(luminance)
         weight = np.ones_like(small) if mask is None else _average(mask, small.shape)
-        # Seen a little larger than it is: the gate cuts, the network must not fade before it.
-        seen = None if mask is None else maximum_filter(weight, 2 * MASK_MARGIN + 1)
+        seen = None if mask is None else _widened(weight)
         ab = self._answer(small, luminance.shape, vividness=vividness, mask=seen, hints=known)
-        points = [(x, y) for x, y, *_ in known]
-        if known:
-            ab = _carry_hints(ab, small, luminance.shape, points, hint_ab(known))
+        if answered := _answered(known, luminance.shape, seen):
+            points = [(x, y) for x, y, *_ in answered]
+            ab = _carry_hints(ab, small, luminance.shape, points, hint_ab(answered))
         field = guided_field(small / 100, ab)
         if reference is not None:
             field = _toward_reference(field, small, weight, reference)
-        if not known:
-            return field
-        reach = HINT_REACH * hint_radii(known, luminance.shape)
-        return meet_hints(field, luminance, points, hint_ab(known), reach)
+        return _meet(field, luminance, known)
 
     def _working_luminance(self, luminance: np.ndarray) -> np.ndarray:
         short, long = sorted(luminance.shape)
@@ -494,14 +528,16 @@ class Colorizer:
 
         Raises:
             PhotoError: `source` cannot be read or `target` not hold it.
+            ValueError: `target` and `save_mask` are the same file, or as of `__call__`.
             FileExistsError: `target` or `save_mask` exists.
         """
+        if save_mask is not None and Path(save_mask).resolve() == Path(target).resolve():
+            raise ValueError(f"{save_mask}: the result and its mask need a file each")
+        check_target(target, overwrite=overwrite)  # before any work
+        if save_mask is not None:
+            check_target(save_mask, overwrite=overwrite)
         photo = read_photo(source)
         if save_mask is not None:
-            if not overwrite and os.path.lexists(save_mask):  # before `target` is written
-                raise FileExistsError(
-                    f"{save_mask}: exists already; overwrite=True (--overwrite) replaces it"
-                )
             asked = options.get("mask")
             luminance = _luminance(_check_image(photo.pixels))
             mask = _resolve_mask(Region() if asked is None else asked, luminance)
@@ -556,24 +592,26 @@ def colorize_files(
     if not isinstance(hints, str | Path | np.ndarray):
         options["hints"] = list(hints)  # an iterator would serve the first photograph only
     inputs = {source.resolve() for source, _ in pairs}
-    written: dict[Path, Path] = {}
+    written: dict[Path, Path] = {}  # result: its source
     mask_targets = _mask_targets(masks, [target for _, target in pairs])
     for (source, target), save_mask in zip(pairs, mask_targets, strict=True):
+        claimed = dict(written)
         try:
             for output in filter(None, (target, save_mask)):
                 if output.resolve() in inputs:
                     raise ValueError(f"{output} is an input: it is not overwritten")
-                if output.resolve() in written:
-                    other = written[output.resolve()]
+                if output.resolve() in claimed:
+                    other = claimed[output.resolve()]
                     raise ValueError(f"{output} is the result of {other} already")
-                written[output.resolve()] = source
+                claimed[output.resolve()] = source
                 output.parent.mkdir(parents=True, exist_ok=True)
             colorizer.colorize_file(
                 source, target, overwrite=overwrite, save_mask=save_mask, **options
             )
-        except (ValueError, OSError, MemoryError, RuntimeError) as error:
-            yield source, target, str(error) or type(error).__name__
+        except Exception as error:  # decoders raise nearly anything, TensorFlow errors of its own
+            yield source, target, " ".join(str(error).split()) or type(error).__name__
         else:
+            written = claimed
             yield source, target, None
 
 

@@ -81,7 +81,7 @@ class Region:
             planes, lossy = _read_mask(self.image)
             yield mask_from_image(planes, size, lossy=lossy)[0]
         elif self.image is not None:
-            yield mask_from_image(self.image, size)[0]
+            yield mask_from_image(_meant(self.image), size)[0]
         if self.pattern is not None:
             yield make_mask(self.pattern, size, seed=self.seed, image=luminance)
         if len(self.rectangles) or len(self.polygons):
@@ -103,6 +103,22 @@ def region_of(mask: "NDArray | str | Path | Region") -> Region:
     return Region(pattern=mask) if isinstance(mask, str) else Region(image=mask)
 
 
+def _meant(array: ArrayLike) -> NDArray:
+    """An array that is a mask; of integers only such as say which one is white.
+
+    Raises:
+        ValueError: It is of none of these kinds.
+    """
+    mask = np.asarray(array)
+    whole = mask.dtype in (np.uint8, np.uint16) and mask.max(initial=0) != 1
+    if not whole and mask.dtype.kind not in "bf":
+        raise ValueError(
+            "mask image must be bool, float in [0, 1], or uint8 or uint16 up to white, as mask > 0 "
+            f"is of zeros and ones. Received: {mask.dtype}"
+        )
+    return mask
+
+
 def _read_mask(path: str | Path) -> tuple[NDArray, bool]:
     """The pixels of an image file, with its alpha, if any, as the last channel; if it is lossy."""
     photo = read_photo(path)
@@ -116,6 +132,7 @@ def _read_mask(path: str | Path) -> tuple[NDArray, bool]:
 # The ways to a mask
 
 
+_FAR = 1e6  # pixels: beyond any photograph, and exact in what draws polygons
 _NOISE = 4 / 255  # how far a JPEG leaves black and white from what they were
 
 
@@ -199,7 +216,8 @@ def mask_from_shapes(
         enough = corners.ndim == 2 and corners.shape[0] >= 3 and corners.shape[1] == 2
         if not enough or not np.isfinite(corners).all():
             raise ValueError(f"polygons[{i}] must be three or more (x, y). Received: {polygon}")
-        inside = draw.polygon(corners[:, 1], corners[:, 0], size)
+        across, down = corners.clip(-_FAR, _FAR).T
+        inside = draw.polygon(down, across, size)
         if not inside[0].size:
             raise ValueError(f"polygons[{i}] must cover a part of the photo. Received: {polygon}")
         mask[inside] = 1

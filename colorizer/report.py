@@ -140,12 +140,12 @@ def print_table(
     """
     # Each column is padded to 3 more, the table to 1.
     fixed = sum(max(map(cell_len, part)) + 3 for part in zip(*index, strict=True)) + 1
-    room = console.width - fixed
+    room = max(1, console.width - fixed)
     parts: list[list[str]] = []
-    used = room
+    used = 0
     for name, cells in columns.items():
         needed = min(max(map(cell_len, [name, *cells])) + 3, room)
-        if used + needed > room:
+        if not parts or used + needed > room:
             parts.append([])
             used = 0
         parts[-1].append(name)
@@ -153,7 +153,7 @@ def print_table(
     for part in parts:
         table = Table(title=title, title_justify="left", box=box.SIMPLE)
         for heading in index[0]:
-            table.add_column(heading, no_wrap=True)
+            table.add_column(heading, overflow="fold")
         for name in part:
             table.add_column(name, justify="right", overflow="fold")
         for number, row in enumerate(index[1:]):

@@ -207,15 +207,15 @@ def mask_figures(true: RGB, gray: RGB, ab: np.ndarray, output: RGB, mask: Mask) 
         return picture[inside][None]
 
     leakage = metrics.ab_leakage(ab, mask)
-    gray_psnr = metrics.psnr(pixels(true), pixels(np.repeat(gray, 3, axis=-1)))
+    gray_rgb = np.repeat(gray, 3, axis=-1)
     errors = np.linalg.norm(ab - rgb2lab(true)[..., 1:], axis=-1)[inside]
-    figures = {
-        "chroma_outside": leakage.numerator,
-        "psnr_gain_inside": metrics.psnr(pixels(true), pixels(output)) - gray_psnr,
-        "ab_error_inside": float(errors.mean()),
-        "colorfulness_inside": metrics.colorfulness(pixels(output)),
+    return {
+        "leakage": leakage,
+        "chroma_outside": Ratio(leakage.numerator, 1.0),
+        "psnr_gain_inside": metrics.psnr_gain(pixels(true), pixels(output), pixels(gray_rgb)),
+        "ab_error_inside": Ratio(float(errors.mean()), 1.0),
+        "colorfulness_inside": Ratio(metrics.colorfulness(pixels(output)), 1.0),
     }
-    return {"leakage": leakage, **{name: Ratio(value, 1.0) for name, value in figures.items()}}
 
 
 # ---------------------------------------------------------------------------- the measuring

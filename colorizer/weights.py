@@ -76,10 +76,10 @@ def find_model(model: str | Path) -> Path:
         ModelError: there is none.
     """
     path = Path(model)
-    if path.is_dir():
-        path = path / "model.json"
-    elif path.suffix != ".json" and str(model) in PRESETS:
+    if str(model) in PRESETS:  # first: a folder of that name is ./NAME
         path = models_folder() / f"{model}.json"
+    elif path.is_dir():
+        path = path / "model.json"
     if not path.is_file():
         raise ModelError(
             f"no model {str(model)!r}: expected {' or '.join(sorted(PRESETS))}, the .json file "

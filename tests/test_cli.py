@@ -97,9 +97,38 @@ def test_existing_results_are_kept(photo, tmp_path, capsys) -> None:
     assert size_of(target) == (60, 40)
 
 
+def test_names_are_printed_as_they_are(photo, tmp_path, capsys) -> None:
+    folder = tmp_path / "a[" / "b] :smile:"
+    folder.mkdir(parents=True)
+    photo.rename(folder / "holiday [beach].png")
+    assert run(folder, "-o", tmp_path / "out") == 0
+    assert str(tmp_path / "out" / "holiday [beach]_colorized.png") in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("output", [".", "album/out"])
+def test_results_are_not_coloured_again(photo, tmp_path, monkeypatch, output) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "album").mkdir()
+    for name in ("a.png", "b.png"):
+        shutil.copy(photo, tmp_path / "album" / name)
+    photo.unlink()
+    for _ in range(2):
+        assert run("album", "-o", output, "--overwrite") == 0
+    found = sorted(p.name for p in tmp_path.rglob("*.png"))
+    assert found == ["a.png", "a_colorized.png", "b.png", "b_colorized.png"]
+
+
+def test_a_result_that_is_named_is_coloured(photo, tmp_path) -> None:
+    result = tmp_path / "photo_colorized.png"
+    shutil.copy(photo, result)
+    assert run(photo, result, "-o", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "photo_colorized_colorized.png").is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
+        ([""], "an empty name"),
         (["colorize", "nosuch.jpg"], "nosuch.jpg: no such file or folder"),
         (["nosuch.jpg"], "nosuch.jpg: no such file or folder"),
         (["*.nothing"], "*.nothing"),
@@ -597,6 +626,16 @@ def test_the_sheet_of_masks_does_not_replace_its_photograph(photo, capsys) -> No
     assert photo.read_bytes() == before
 
 
+def test_the_sheet_of_masks_replaces_no_picture_unless_told(photo, tmp_path, monkeypatch) -> None:
+    before = photo.read_bytes()
+    assert run("masks", "-o", photo) == 2
+    assert photo.read_bytes() == before
+    assert run("masks", "-o", photo, "--overwrite") == 0
+    assert photo.read_bytes() != before
+    monkeypatch.chdir(tmp_path)
+    assert [run("masks"), run("masks")] == [0, 0]
+
+
 DEFAULTS = TrainConfig()
 SAID = {
     "network": DEFAULTS.network.network,
@@ -660,8 +699,11 @@ def test_where_masks_go_is_checked_before_any_work(tmp_path, capsys, name, count
     assert not (tmp_path / "out").exists()
 
 
-def test_a_gray_reference_is_refused_before_any_work(photo, tmp_path, capsys) -> None:
-    assert run(photo, "--reference", photo, "-o", tmp_path / "out") == 2
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_gray_reference_is_refused_before_any_work(photo, tmp_path, capsys, mode) -> None:
+    reference = tmp_path / "reference.png"
+    Image.open(photo).convert(mode).save(reference)
+    assert run(photo, "--reference", reference, "-o", tmp_path / "out") == 2
     assert "has no colours to take on" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 

@@ -110,6 +110,20 @@ def test_psnr_stops_at_its_ceiling():
     assert metrics.psnr(true, predicted) == metrics.PSNR_CEILING
 
 
+def test_psnr_gain_by_hand():
+    true, gray = flat(RED), flat(GRAY)
+    halfway = ((true.astype(int) + gray) / 2).astype("uint8")
+    # Half the error is a quarter of its square; the bytes round a little.
+    gain = metrics.psnr_gain(true, halfway, gray)
+    assert gain.value == pytest.approx(10 * math.log10(4), abs=0.1)
+    assert gain.denominator == 1
+    assert metrics.psnr_gain(true, gray, gray) == Ratio(0.0, 1.0)
+
+
+def test_a_gray_truth_says_nothing_of_a_gain():
+    assert metrics.psnr_gain(flat(GRAY), flat(RED), flat(GRAY)) == Ratio(0.0, 0.0)
+
+
 def test_ssim_of_flat_photographs_is_the_luminance_term():
     mu_x, mu_y, c1 = 100.0, 200.0, (0.01 * 255) ** 2
     expected = (2 * mu_x * mu_y + c1) / (mu_x**2 + mu_y**2 + c1)

@@ -534,6 +534,55 @@ def test_damaged_exif_does_not_spoil_a_photo(tmp_path, exif):
     np.testing.assert_array_equal(photo.pixels, DEEP)
 
 
+def test_exif_without_a_link_at_its_end_is_read(tmp_path):
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<HHHLHH", 1, ORIENTATION, 3, 1, 6, 0)
+    path = save(
+        tmp_path / "a.jpg", encoded(Image.fromarray(smooth()), "JPEG", exif=b"Exif\0\0" + exif)
+    )
+    photo = read_photo(path)
+    assert photo.pixels.shape == (64, 48, 3)
+    write_photo(tmp_path / "b.jpg", photo.pixels, like=photo)
+    assert describe(read_photo(tmp_path / "b.jpg").exif) == {ORIENTATION: 1}
+
+
+@pytest.mark.parametrize("target", ["b.tif", "b.jpg"])
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        (33432, "© Jürgen Müller".encode()),
+        (315, "Müller".encode("latin-1")),
+        (271, b"plain"),
+    ],
+)
+def test_text_of_a_tiff_is_kept_in_whatever_encoding(tmp_path, target, tag, text):
+    options = {"photometric": "rgb", "extratags": [(tag, 2, len(text) + 1, text + b"\0", True)]}
+    photo = read_photo(save(tmp_path / "a.tif", deep_tiff(RGB8, **options)))
+    write_photo(tmp_path / target, photo.pixels, like=photo)
+    assert text + b"\0" in (tmp_path / target).read_bytes()
+    with Image.open(tmp_path / target) as image:
+        assert image.getexif()[tag].encode("latin-1") == text
+
+
+@pytest.mark.parametrize("dpi", [(300, 2**32 - 1), (2**32 - 1, 300), (300, np.nan), (np.nan, 300)])
+@pytest.mark.parametrize("name", ["b.tif", "b.png", "b.jpg", "b.bmp"])
+def test_a_resolution_that_is_none_is_left_out(tmp_path, monkeypatch, dpi, name):
+    path = save(tmp_path / "a.tif", deep_tiff(RGB8, photometric="rgb"))
+    monkeypatch.setattr("colorizer.photos.tiff_exif", lambda *_: (None, dpi))
+    photo = read_photo(path)
+    assert photo.dpi is None
+    write_photo(tmp_path / name, photo.pixels, like=photo)
+    assert (tmp_path / name).is_file()
+
+
+def test_a_cameras_raw_photograph_is_not_its_thumbnail(tmp_path):
+    path = tmp_path / "raw.tif"
+    with tifffile.TiffWriter(path) as tif:
+        tif.write(RGB8[:2, :2], photometric="rgb", metadata=None, subfiletype=1, subifds=1)
+        tif.write(RGB8, photometric="rgb", metadata=None)
+    with pytest.raises(PhotoError, match="a camera's raw photograph"):
+        read_photo(path)
+
+
 # Writing
 
 
@@ -1070,6 +1119,7 @@ def test_finds_photos(album, arguments, expected):
         ("empty", "empty: no photographs there; expected .jpg"),
         ("album/*.txt", "no photographs"),
         ("x" * 5000, "name too long"),
+        ("", "an empty name"),
     ],
 )
 def test_names_without_photos(album, argument, message):

@@ -214,6 +214,12 @@ def test_a_soft_mask_blends(plain) -> None:
         (np.full((8, 8), np.nan), "mask must be"),
         (np.full((8, 8), 255, "int16"), "int16"),
         (np.eye(8, dtype="uint8"), "uint8 up to 1"),
+        (np.full((8, 8), "a"), "<U1"),
+        (np.full((8, 8), None), "object"),
+        (Region(image=np.eye(8, dtype=int)), "int64"),
+        (Region(image=np.eye(8, dtype="uint8")), "zeros and ones"),
+        (Region(image=np.full((8, 8), None)), "object"),
+        (np.full((8, 8), 1.0000001), r"up to 1\.0000001"),
     ],
 )
 def test_refuses_what_is_not_a_mask(steered, mask, told) -> None:
@@ -285,6 +291,53 @@ def test_never_overwrites_an_input_or_a_result_of_the_same_call(steered, tmp_pat
     assert "is the result of" in problems[1]
     assert "is an input" in problems[2]
     assert x.read_bytes() == before
+
+
+def test_the_name_of_a_result_that_failed_is_free(steered, tmp_path) -> None:
+    good, bad, out = tmp_path / "a.png", tmp_path / "b.png", tmp_path / "out.png"
+    Image.fromarray(ramp(20, 30, "uint8")).save(good)
+    bad.write_bytes(b"not a picture")
+    problems = [p for _, _, p in colorize_files(steered, [(bad, out), (good, out)])]
+    assert problems[0] is not None
+    assert problems[1] is None
+    assert out.is_file()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_result_and_its_mask_are_two_files(steered, tmp_path, overwrite) -> None:
+    source, out = tmp_path / "a.png", tmp_path / "out.png"
+    Image.fromarray(ramp(20, 30, "uint8")).save(source)
+    [(_, _, problem)] = colorize_files(steered, [(source, out)], masks=out, overwrite=overwrite)
+    assert "is the result of" in problem
+    with pytest.raises(ValueError, match="a file each"):
+        steered.colorize_file(
+            source, out, save_mask=tmp_path / "." / "out.png", overwrite=overwrite
+        )
+    assert not out.exists()
+
+
+def test_what_exists_or_cannot_be_is_known_before_any_work(steered, tmp_path, monkeypatch) -> None:
+    source, out = tmp_path / "a.png", tmp_path / "out.png"
+    Image.fromarray(ramp(20, 30, "uint8")).save(source)
+    out.write_bytes(b"precious")
+    monkeypatch.setattr(predict, "read_photo", pytest.fail)
+    with pytest.raises(FileExistsError, match="exists already"):
+        steered.colorize_file(source, out)
+    with pytest.raises(ValueError, match=r"suffix '\.gif'"):
+        steered.colorize_file(source, tmp_path / "out.gif")
+
+
+def test_any_error_of_one_photograph_leaves_the_others(steered, tmp_path, monkeypatch) -> None:
+    class ExhaustedError(Exception):  # TensorFlow's own derive from nothing better
+        pass
+
+    def fail(*_: object, **__: object) -> None:
+        raise ExhaustedError("out of\nmemory")
+
+    Image.fromarray(ramp(20, 30, "uint8")).save(tmp_path / "a.png")
+    pairs = [(tmp_path / "a.png", tmp_path / n) for n in ("x.png", "y.png")]
+    monkeypatch.setattr(steered, "predict_field", fail)
+    assert [p for *_, p in colorize_files(steered, pairs)] == ["out of memory"] * 2
 
 
 def test_existing_results_stay_unless_told(steered, tmp_path) -> None:
@@ -435,6 +488,47 @@ def test_colours_do_not_fade_before_the_mask_ends(steered) -> None:
     assert_allclose(a[:, :24], 1, atol=1e-5)
     assert a[:, 24].max() < 0.999
     assert_allclose(a[:, 24 + 2 * predict.MASK_MARGIN :], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.1, 0.5])
+def test_a_soft_mask_blends_what_the_network_answers_for_a_whole_one(steered, value) -> None:
+    gray = np.full((32, 48), 50, "float32")
+    fields = [
+        steered.predict_field(gray, mask=np.full(gray.shape, each, "float32")).rows(gray, 0, 32)
+        for each in (value, 1.0)
+    ]
+    assert_array_equal(*fields)
+    assert fields[0][..., 0].min() > 1
+
+
+def test_a_thin_mask_is_coloured_as_well_as_a_wide_one(steered) -> None:
+    gray = np.full((320, 480), 128, "uint8")
+    line = np.zeros(gray.shape, bool)
+    line[160] = True
+    whole = steered(gray)[line].astype(int)
+    assert np.ptp(whole, axis=-1).min() > 5
+    assert_allclose(steered(gray, mask=line)[line], whole, atol=2)
+
+
+def test_a_hint_in_what_stays_gray_colours_nothing_far_from_it(steered) -> None:
+    """The network answers with gray there: how far that is from the hint says nothing elsewhere."""
+    gray = np.full((64, 128), 50, "float32")
+    mask = make_mask("half:vertical", gray.shape)  # of the left, where it is 1
+    mask = mask if mask[0, 0] else 1 - mask
+    hint = [(126, 32, "#c06060", 2)]
+    plain_, hinted = (
+        steered.predict_field(gray, mask=mask, hints=hints).rows(gray, 0, 64)[:, :32]
+        for hints in ([], hint)
+    )
+    assert np.abs(plain_).max() > 1
+    assert_allclose(hinted, plain_, atol=0.5)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_outside_the_mask_floats_are_the_photographs_own(steered, dtype) -> None:
+    image = np.random.default_rng(0).random((20, 30)).astype(dtype)
+    output = steered(image, mask=np.zeros(image.shape, bool))
+    assert_array_equal(output, np.stack([image] * 3, axis=-1))
 
 
 def test_the_network_sees_hints_at_its_working_size(steered) -> None:
@@ -742,6 +836,23 @@ def test_a_large_photograph_is_spread_on_a_smaller_copy(levin, monkeypatch) -> N
     small = levin(image, hints=hints).astype(int)
     assert np.abs(small - whole).mean() < 3
     assert np.ptp(whole, axis=-1).mean() > 20
+
+
+@pytest.mark.parametrize("radius", [0, 3])
+def test_hints_are_met_on_a_large_photograph_too(levin, monkeypatch, radius) -> None:
+    image = TWO_SIDES.repeat(4, axis=0).repeat(4, axis=1)
+    hints = [(4 * x + 2, 4 * y + 2, colour, radius) for x, y, colour, *_ in TWO_HINTS]
+    monkeypatch.setattr(predict, "LEVIN_PIXELS", image.size // 100)
+    field = levin.predict_field(luminance_of(image), hints=hints).rows(
+        luminance_of(image), 0, len(image)
+    )
+    for x, y, colour, _ in hints:
+        assert_allclose(field[y, x], ab_of(colour), atol=1e-3)
+
+
+def test_levin_has_no_vividness(levin) -> None:
+    with pytest.raises(ValueError, match="vividness"):
+        levin(TWO_SIDES, hints=TWO_HINTS, vividness=5.0)
 
 
 def test_levin_answers_for_no_network(levin) -> None:

@@ -118,6 +118,17 @@ def test_a_table_is_divided_and_never_cut(width) -> None:
         assert ("1.200" in line) <= ("b" in line and "100" in line)
 
 
+@pytest.mark.parametrize("length", [50, 61, 62, 100])
+def test_a_name_as_long_as_the_console_is_folded(length) -> None:
+    console = Console(file=io.StringIO(), width=80, markup=False)
+    index = [("source", "model"), ("x" * length, "default")]
+    report.print_table(console, "title", index, {"psnr": ["23.1"], "ssim": ["0.91"]})
+    text = console.file.getvalue()
+    assert text.count("x") == length * text.count("title")
+    assert all(text.count(word) == 1 for word in ("23.1", "0.91"))
+    assert max(map(len, text.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(("columns", "width"), [("40", 80), ("120", 120)])
 def test_console_is_at_least_80_wide(monkeypatch, columns, width) -> None:
     monkeypatch.setenv("COLUMNS", columns)

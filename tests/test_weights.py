@@ -186,6 +186,13 @@ def test_unknown_model(name, tmp_path, monkeypatch):
     assert all(preset in message for preset in weights.PRESETS)
 
 
+def test_a_released_name_is_not_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "default").mkdir()
+    assert weights.find_model("default") == weights.models_folder() / "default.json"
+    refused(tmp_path / "default", "default")
+
+
 def test_folder_without_a_model(tmp_path):
     refused(tmp_path, str(tmp_path))
 
