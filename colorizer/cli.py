@@ -385,16 +385,32 @@ def _train(arguments: argparse.Namespace) -> int:
 
     return _run(
         lambda: f"trained: {train(config, arguments.run, resume=arguments.resume)}",
-        again=f"train --resume --run {arguments.run}",
+        again=_resumption("train", arguments),
     )
 
 
-def _run(run: Callable[[], str], *, again: str) -> int:
+def _resumption(command: str, arguments: argparse.Namespace) -> Callable[[], str]:
+    """What to say after Ctrl-C: before a run has its config there is nothing to resume."""
+    config: Path = arguments.run / "config.json"
+
+    def stamp() -> int | None:
+        return config.stat().st_mtime_ns if config.is_file() else None
+
+    before = stamp()  # of another run, perhaps, in the same place
+
+    def again() -> str:
+        begun = arguments.resume or stamp() != before
+        return f"{command} --resume --run {arguments.run}" if begun else "the same command"
+
+    return again
+
+
+def _run(run: Callable[[], str], *, again: Callable[[], str]) -> int:
     """Does what takes long and tells its end; Ctrl-C loses nothing, and says how to go on."""
     try:
         print(run())
     except KeyboardInterrupt:
-        print(f"\nstopped; go on with: {again}", file=sys.stderr)
+        print(f"\nstopped; go on with: {again()}", file=sys.stderr)
         return 130
     return 0
 
@@ -414,7 +430,7 @@ def _pretrain(arguments: argparse.Namespace) -> int:
         extractor = pretrain(config, arguments.run, resume=arguments.resume)
         return f"train with: train --extractor-weights {extractor}"
 
-    return _run(run, again=f"pretrain --resume --run {arguments.run}")
+    return _run(run, again=_resumption("pretrain", arguments))
 
 
 def _recipe(arguments: argparse.Namespace) -> int:
@@ -428,7 +444,7 @@ def _recipe(arguments: argparse.Namespace) -> int:
         places = (arguments.recipe, arguments.photos, arguments.run)
         return f"made: {run_recipe(*places, teacher=arguments.teacher, **options)}"
 
-    return _run(run, again="the same command")
+    return _run(run, again=lambda: "the same command")
 
 
 def _find_lr(arguments: argparse.Namespace) -> int:

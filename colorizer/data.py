@@ -20,6 +20,8 @@ Conventions
 
 import dataclasses
 import hashlib
+import itertools
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +50,9 @@ class DataConfig:
             (max - min of R, G, B; 0..255) is lower are left out as near-gray.
         cache_gigabytes: decoded photographs are kept in memory if they fit in this.
         seed: of order, crops and flips.
+
+    Raises:
+        ValueError: a size or share that is none.
     """
 
     sources: tuple[str, ...] = ()
@@ -58,6 +63,25 @@ class DataConfig:
     min_saturation: float = 4.0
     cache_gigabytes: float = 6.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sources, str):
+            raise ValueError(f"sources must be several names. Received: {self.sources!r}")
+        for name in ("image_size", "batch_size"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
+        shares = self.validation_share, self.test_share
+        if not (min(shares) >= 0 and sum(shares) <= 1):
+            raise ValueError(
+                "validation_share and test_share must be 0 or more, together at most 1. "
+                f"Received: {shares[0]} and {shares[1]}"
+            )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "DataConfig":
+        """The config of JSON `values`; raises TypeError for any unknown entry."""
+        named = values.get("sources", ())
+        return cls(**{**values, "sources": named if isinstance(named, str) else tuple(named)})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +101,7 @@ class PhotoStream:
 
 def split_of(name: str, config: DataConfig) -> str:
     """The split of a file by a hash of its path within its source."""
-    digest = hashlib.sha256(name.encode()).digest()
+    digest = hashlib.sha256(os.fsencode(name)).digest()
     position = int.from_bytes(digest[:8]) / 2**64
     if position < config.test_share:
         return "test"
@@ -88,7 +112,8 @@ def _photos_in(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
 
 
@@ -116,9 +141,17 @@ def _hashed(folder: Path, split: str, config: DataConfig) -> list[Path]:
 
 
 def counted_source(source: str) -> tuple[str, int]:
-    """The name of a source, and how often its photographs count: 1 without `@count`."""
+    """The name of a source, and how often its photographs count: 1 without `@count`.
+
+    Raises:
+        ValueError: a count of 0.
+    """
     name, separator, count = source.rpartition("@")
-    return (name, int(count)) if separator and count.isdigit() else (source, 1)
+    if not (separator and count.isdecimal()) or Path(source).is_dir():
+        return source, 1
+    if int(count) < 1:
+        raise ValueError(f"a source must count at least once. Received: {source}")
+    return name, int(count)
 
 
 def check_batch_size(config: DataConfig, files: Sequence[Path]) -> None:
@@ -138,22 +171,36 @@ def photo_files(config: DataConfig, split: str) -> list[Path]:
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}. Received: {split!r}")
+    counted = [counted_source(source) for source in config.sources]
+    folders = [sources.source_folder(name) for name, _ in counted]
+    held_out = _held_out(folders, config) if split == "train" else set()
     files: list[Path] = []
-    for source in config.sources:
-        name, count = counted_source(source)
+    for folder, (_, count) in zip(folders, counted, strict=True):
+        found = _split_files(folder, split, config)
         # Validation and test count everything once: their figures are means over files.
         times = count if split == "train" else 1
-        files += _split_files(sources.source_folder(name), split, config) * times
+        files += [path for path in found if os.path.abspath(path) not in held_out] * times
     if not files:
         raise ValueError(f"no photographs for split {split!r} in {', '.join(config.sources)}")
     return files
+
+
+def _held_out(folders: Sequence[Path], config: DataConfig) -> set[str]:
+    """Absolute paths of what is validation or test of a source, where sources lie in each other.
+
+    By its path within the other source, the same file may be for training.
+    """
+    places = [Path(os.path.abspath(folder)) for folder in folders]
+    nested = {a for a in places if any(a in b.parents or b in a.parents for b in places)}
+    splits = itertools.product(sorted(nested), SPLITS[1:])
+    return {str(path) for a, split in splits for path in _split_files(a, split, config)}
 
 
 def decode_photo(path: Path, short_side: int) -> np.ndarray:
     """A photograph as sRGB `uint8` (H, W, 3), its short side brought to `short_side` pixels.
 
     Raises:
-        OSError, ValueError, SyntaxError: the file is not a whole picture (Pillow's errors).
+        Exception: the file is not a whole picture; Pillow's decoders raise of every kind.
     """
     with Image.open(path) as image:
         # JPEG can be decoded at 1/2, 1/4, 1/8 of its size at a fraction of the cost.
@@ -184,7 +231,7 @@ def _loader(
     def decode(path: Path) -> np.ndarray:
         try:
             rgb = decode_photo(path, short_side)
-        except Exception as error:  # Pillow's decoders raise of every kind
+        except Exception as error:
             skipped[path] = f"unreadable: {error}"
             return empty
         if mean_saturation(rgb) < config.min_saturation:
@@ -195,7 +242,7 @@ def _loader(
     def load(name: bytes) -> np.ndarray:
         if name in remembered:
             return remembered[name]
-        rgb = decode(Path(name.decode()))
+        rgb = decode(Path(os.fsdecode(name)))
         if remember:
             remembered[name] = rgb
         return rgb
@@ -255,7 +302,7 @@ def _check_one_usable(
 ) -> None:
     """Raises ValueError if no file holds a colour photograph: the endless stream would be empty."""
     for path in files:
-        if path not in skipped and load(str(path).encode()).size:
+        if path not in skipped and load(os.fsencode(path)).size:
             return
     raise ValueError(
         f"none of the {len(files)} photographs can be used: {files[0]}: {skipped[files[0]]}"
@@ -297,15 +344,16 @@ def load_dataset(
     import tensorflow as tf
 
     files, size = photo_files(config, split), config.image_size
-    skipped = {path: reason for path, reason in unusable.items() if path in set(files)}
+    known = set(files)
+    skipped = {path: reason for path, reason in unusable.items() if path in known}
     usable = _usable(files, embeddings, skipped)
     training = split == "train"
     short_side = round(size * LOAD_MARGIN) if training else size
-    remember = training and _fits_in_memory(len(set(files)), short_side, config)
+    remember = training and _fits_in_memory(len(known), short_side, config)
     load = _loader(short_side, config, skipped, remember=remember)
     if training:
         _check_one_usable(files, load, skipped)
-    names = tf.constant([str(path) for path in files])
+    names = tf.constant([os.fsencode(path) for path in files])
     table = None if embeddings is None else tf.constant(embeddings, tf.float32)
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE}
 

@@ -44,7 +44,6 @@ from colorizer.recognition import (
     photo_classes,
     teach,
 )
-from colorizer.settings import TrainConfig
 from colorizer.tasks import (
     build_optimizer,
     copy_matching_weights,
@@ -252,8 +251,7 @@ def _fit(task: PretrainingTask, folder: Path, tables: dict[str, np.ndarray]) -> 
     uncached = dataclasses.replace(config.data, cache_gigabytes=0.0)
     crops = data.load_dataset(uncached, unusable=known).batches
     crops = list(crops.take(min(CALIBRATION_BATCHES, config.epochs * steps)).as_numpy_iterator())
-    names = ("learning_rate", "warmup", "weight_decay", "clip_norm")
-    settings = TrainConfig(**{name: getattr(config, name) for name in names})
+    settings = config.fitting()
     schedule = warmup_cosine(settings, steps * config.epochs)
     task.compile(optimizer=build_optimizer(settings, schedule), jit_compile=False)
     left = PretrainingFolder(folder, crops, validation, stream.skipped)

@@ -14,14 +14,14 @@ it passes over runs that are complete and goes on, exactly, with the one that is
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from colorizer import runs
-from colorizer.data import DataConfig, counted_source
+from colorizer.data import DataConfig, check_batch_size, counted_source, photo_files
 from colorizer.pretraining import PretrainConfig, pretrain
-from colorizer.settings import TrainConfig
+from colorizer.settings import TrainConfig, check_settings
 from colorizer.training import train
 
 Config = PretrainConfig | TrainConfig
@@ -72,32 +72,48 @@ def run_recipe(
             for a recipe without a pretraining, or a folder with runs of another recipe, or with
             one that started from another run than is there now.
     """
-    made: Path | None = None
-    renewed: str | None = None  # the last run that was not complete before
     stages = read_recipe(recipe)
     if not Path(photos).is_dir():
         raise ValueError(f"photos must be a folder. Received: {str(photos)!r}")
     if teacher is not None and not any(isinstance(c, PretrainConfig) for c in stages.values()):
         raise ValueError(f"teacher: {recipe} has no pretraining. Received: {teacher!r}")
+    planned: dict[Path, Config] = {}
+    made: Path | None = None
     for name, config in stages.items():
         config = dataclasses.replace(config, data=_located(config.data, Path(photos)))
         if isinstance(config, PretrainConfig) and teacher is not None:
             config = dataclasses.replace(config, teacher=teacher)
-        config, within = shrunk(_started_from(config, made)), Path(folder) / name
+        within = Path(folder) / name
+        planned[within] = shrunk(_started_from(config, made))
+        made = _result(config, within)
+    _check(planned)
+    renewed: str | None = None  # the last run that was not complete before
+    for within, config in planned.items():
         if renewed is not None and runs.last_checkpoint(within)[0] is not None:
             raise ValueError(f"{within} is not from {renewed} as it is now: remove it")
-        made = _complete(config, within)
-        if made is None:
-            made, renewed = _run(config, within), name
-    if made is None:
-        raise ValueError(f"{recipe}: no recipe")
-    return made
+        if not _is_complete(config, within):
+            _run(config, within)
+            renewed = within.name
+    return _result(config, within)
+
+
+def _check(planned: Mapping[Path, Config]) -> None:
+    """Raises ValueError now for what a later run would refuse hours from now."""
+    for within, config in planned.items():
+        try:
+            if isinstance(config, TrainConfig):
+                check_settings(config)
+            check_batch_size(config.data, photo_files(config.data, "train"))
+        except ValueError as error:
+            raise ValueError(f"{within.name}: {error}") from error
 
 
 def _located(config: DataConfig, photos: Path) -> DataConfig:
     """Sources as paths, where the folder has them; others are names of data sets."""
 
     def located(source: str) -> str:
+        if (photos / source).is_dir():
+            return str(photos / source)
         name, _ = counted_source(source)
         within = photos / name
         return f"{within}{source.removeprefix(name)}" if within.is_dir() else source
@@ -119,21 +135,25 @@ def _started_from(config: Config, made: Path | None) -> Config:
     return dataclasses.replace(config, network=network)
 
 
-def _complete(config: Config, folder: Path) -> Path | None:
-    """The result of a run of these very settings that is complete already."""
-    result = folder / ("model.json" if isinstance(config, TrainConfig) else "extractor.weights.h5")
-    if runs.last_checkpoint(folder)[1] < config.epochs or not result.is_file():
-        return None
+def _result(config: Config, folder: Path) -> Path:
+    """What a run leaves."""
+    return folder / ("model.json" if isinstance(config, TrainConfig) else "extractor.weights.h5")
+
+
+def _is_complete(config: Config, folder: Path) -> bool:
+    """Whether a run of these very settings is complete already."""
+    if runs.last_checkpoint(folder)[1] < config.epochs or not _result(config, folder).is_file():
+        return False
     try:
-        same = type(config).from_dict(runs.read_json(folder / "config.json", {})) == config
+        return type(config).from_dict(runs.read_json(folder / "config.json", {})) == config
     except (ValueError, TypeError, AttributeError):
-        return None  # the run itself tells what is wrong
-    return result if same else None
+        return False  # the run itself tells what is wrong
 
 
-def _run(config: Config, folder: Path) -> Path:
+def _run(config: Config, folder: Path) -> None:
     """Does one run, or what is missing of it."""
-    resume = any(folder.glob("checkpoint-*.weights.h5"))
+    resume = runs.last_checkpoint(folder)[0] is not None
     if isinstance(config, PretrainConfig):
-        return pretrain(config, folder, resume=resume)
-    return train(config, folder, resume=resume)
+        pretrain(config, folder, resume=resume)
+    else:
+        train(config, folder, resume=resume)

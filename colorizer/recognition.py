@@ -49,6 +49,7 @@ from colorizer.color import rgb_to_luminance
 from colorizer.data import DataConfig, counted_source
 from colorizer.embeddings import embed_with
 from colorizer.extractors import pooled_application
+from colorizer.settings import TrainConfig
 from colorizer.sources import PHOTO_NAME, SPLITS, source_folder
 
 Tensor = Any
@@ -76,7 +77,7 @@ class PretrainConfig:
         seed: of weights, order and crops.
 
     Raises:
-        ValueError: a teacher, size, learning rate or weight that is none, or settings of a teacher
+        ValueError: a teacher, size, rate, weight or number that is none, or settings of a teacher
             without one.
     """
 
@@ -100,6 +101,7 @@ class PretrainConfig:
         rate = self.learning_rate
         if not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise ValueError(f"learning_rate must be a positive number. Received: {rate!r}")
+        self.fitting()  # refuses what it would not take
         if self.teacher is not None and self.teacher.partition(":")[0] not in TEACHERS:
             expected = " or ".join(f"{name}[:FILE.weights.h5]" for name in TEACHERS)
             raise ValueError(f"teacher must be {expected}. Received: {self.teacher!r}")
@@ -116,14 +118,18 @@ class PretrainConfig:
                     f"{name} needs a teacher. Received: {getattr(self, name)!r} and teacher None"
                 )
 
+    def fitting(self) -> TrainConfig:
+        """How it is trained, in the settings of any training."""
+        shared = ("epochs", "steps_per_epoch", "learning_rate", "warmup", "weight_decay")
+        names = (*shared, "clip_norm", "precision")
+        return TrainConfig(**{name: getattr(self, name) for name in names})
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PretrainConfig":
         """The config of JSON `values`; raises ValueError naming any unknown entry."""
         values = dict(values)
-        loaded = values.pop("data", {})
         try:
-            stream = DataConfig(**{**loaded, "sources": tuple(loaded.get("sources", ()))})
-            return cls(data=stream, **values)
+            return cls(data=DataConfig.from_dict(values.pop("data", {})), **values)
         except TypeError as error:
             raise ValueError(f"pretraining settings: {error}") from error
 

@@ -32,8 +32,11 @@ def read_json(path: Path, missing: Any = None) -> Any:
 def save_weights(model: keras.Model, path: Path) -> None:
     """Writes weights so that the file, which ends in `.weights.h5`, is whole or not there."""
     partial = path.with_name(f".{path.name}")
-    model.save_weights(partial, overwrite=True)
-    os.replace(partial, path)
+    try:
+        model.save_weights(partial, overwrite=True)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def check_loss(logs: Mapping[str, float] | None, done: int) -> None:
@@ -58,14 +61,19 @@ def save_checkpoint(
     write_json(folder / "skipped.json", {str(p): why for p, why in dict(skipped).items()})
     final = folder / f"{PREFIX}{done:04d}{SUFFIX}"
     save_weights(task, final)
-    for old in folder.glob(f"{PREFIX}*{SUFFIX}"):
+    for old in _checkpoints(folder):
         if old != final:
             old.unlink()
 
 
+def _checkpoints(folder: Path) -> list[Path]:
+    """Those of the run, in order; a copy by another name is the user's."""
+    return sorted(folder.glob(f"{PREFIX}{'[0-9]' * 4}{SUFFIX}"))
+
+
 def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
     """The last checkpoint and its number of complete epochs; None and 0 if there is none."""
-    checkpoints = sorted(folder.glob(f"{PREFIX}*{SUFFIX}"))
+    checkpoints = _checkpoints(folder)
     if not checkpoints:
         return None, 0
     return checkpoints[-1], int(checkpoints[-1].name.removeprefix(PREFIX).split(".")[0])

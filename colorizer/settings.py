@@ -13,7 +13,7 @@ from typing import Any
 from colorizer import color, masks
 from colorizer.data import DataConfig
 from colorizer.extractors import check_application
-from colorizer.networks import NetworkConfig
+from colorizer.networks import NetworkConfig, network_stride
 
 AUTO = "auto"
 HINT_SHARE = 0.75
@@ -164,9 +164,8 @@ class TrainConfig:
         """The config of JSON `values`; raises ValueError naming any unknown entry."""
         values = dict(values)
         nested: dict[str, Any] = {"network": NetworkConfig.from_dict(values.pop("network", {}))}
-        loaded = values.pop("data", {})
         try:
-            nested["data"] = DataConfig(**{**loaded, "sources": tuple(loaded.get("sources", ()))})
+            nested["data"] = DataConfig.from_dict(values.pop("data", {}))
             nested["mask_patterns"] = tuple(values.pop("mask_patterns", ()))
             return cls(**nested, **values)
         except TypeError as error:
@@ -223,11 +222,33 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         "regression_weight needs head 'distribution': the loss of another is a regression "
         f"already. Received: {config.regression_weight} and head {head!r}",
     )
+    stride = network_stride(network)
+    yield (
+        config.data.image_size % stride,
+        f"image_size (--size) must be a multiple of {stride} for network {name!r}. "
+        f"Received: {config.data.image_size}",
+    )
+    yield (
+        config.perceptual_network != TrainConfig.perceptual_network
+        and not config.perceptual_weight,
+        "perceptual_network needs a perceptual_weight. "
+        f"Received: {config.perceptual_network!r} and no weight",
+    )
+    yield (
+        config.freeze_extractor and (name != "xception_fusion" or config.embeddings is not None),
+        "freeze_extractor needs a network with an extractor: 'xception_fusion', without "
+        f"embeddings. Received: network {name!r}, embeddings {config.embeddings!r}",
+    )
     regresses = config.regression_weight or (head == "regression" and name != "rgb_baseline")
     yield (
         config.chroma_weighting and not regresses,
         "chroma_weighting needs a regression: head 'regression', or a regression_weight. "
         f"Received: {config.chroma_weighting}, network {name!r}, head {head!r}",
+    )
+    yield (
+        config.huber_delta is not None and not (regresses or network.mask),
+        "huber_delta needs a regression, or a network with the input mask, whose outside is one. "
+        f"Received: {config.huber_delta}, network {name!r}, head {head!r}",
     )
     yield (
         config.log_regression and not (regresses and name != ADVERSARIAL_NETWORK),

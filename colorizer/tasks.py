@@ -446,6 +446,15 @@ def _extractor(network: keras.Model) -> keras.Model | None:
     return next((layer for layer in network.layers if layer.name == "extractor"), None)
 
 
+def _take_extractor(source: keras.Model | None, target: keras.Model) -> bool:
+    """Copies all variables in their order, for Keras numbers unnamed layers anew in each model."""
+    if source is None or [v.shape for v in source.variables] != [v.shape for v in target.variables]:
+        return False
+    for ours, theirs in zip(target.variables, source.variables, strict=True):
+        ours.assign(theirs)
+    return True
+
+
 def _freeze_extractor(network: keras.Model) -> None:
     """Its weights and its statistics: a frozen batch normalisation normalises as in inference."""
     extractor = _extractor(network)
@@ -465,12 +474,14 @@ def _start_from(network: keras.Model, config: TrainConfig) -> None:
         raise ValueError(
             f"init_from: {config.init_from!r} has no weights in common with the network"
         )
-    if config.freeze_extractor and extractor is not None and not kept:
-        copied = copy_matching_weights(start, extractor)
-        if copied < len(extractor.variables):
-            raise ValueError(
-                f"freeze_extractor: {config.init_from!r} has not the extractor of the network"
-            )
+    if extractor is None or kept:
+        return
+    taken = _take_extractor(_extractor(start), extractor)
+    if not taken and (config.freeze_extractor or not extractor.trainable):
+        raise ValueError(
+            f"init_from: {config.init_from!r} has not the extractor of the network, which is "
+            "frozen: give it extractor_weights"
+        )
 
 
 def build_perception(config: TrainConfig) -> Perceive | None:

@@ -225,8 +225,8 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
     else:
         folder.mkdir(parents=True, exist_ok=True)
         runs.write_json(described, dataclasses.asdict(config))
-        for found in (stored, folder / "learning_rate.json"):
-            found.unlink(missing_ok=True)
+        for found in ("prior.json", "learning_rate.json", "skipped.json"):
+            (folder / found).unlink(missing_ok=True)
     if not stored.is_file():  # also when a run was killed while it was being estimated
         seen = config.epochs * steps * config.data.batch_size
         prior = estimate_prior(config.data, seen)
@@ -249,7 +249,7 @@ def _validation_inputs(config: DataConfig) -> tuple[dict[str, np.ndarray], list[
     for index in spread:
         try:
             photograph = data.decode_photo(files[index], size)
-        except (OSError, ValueError, SyntaxError):
+        except Exception:  # Pillow's decoders raise of every kind
             continue  # the training stream tells which files are damaged
         top, left = ((side - size) // 2 for side in photograph.shape[:2])
         crops.append(photograph[top : top + size, left : left + size])
@@ -303,7 +303,7 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
     with dtype_policy(config.precision):
         stream = _fit(config, folder, prior, steps)
     for path, reason in sorted(stream.skipped.items()):
-        print(f"skipped {path}: {reason}")
+        print(f"skipped {path}: {reason}".encode(errors="backslashreplace").decode())
     if stream.skipped:
         print(f"{len(stream.skipped)} of {len(set(stream.files))} files skipped")
     return folder / "model.json"

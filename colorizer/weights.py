@@ -158,12 +158,12 @@ def _write_weights(network: keras.Model, path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name, variable in _named_weights(network).items():
             value = keras.ops.convert_to_numpy(variable)
-            limit = float(np.finfo("float16").max)
-            file.create_dataset(name, data=value.clip(-limit, limit).astype("float16"))
+            fits = np.abs(value).max(initial=0) <= np.finfo("float16").max
+            file.create_dataset(name, data=value.astype("float16" if fits else "float32"))
 
 
 def save_pretrained(model: Pretrained, path: str | Path) -> Path:
-    """Writes `path` (a `.json` file) and the weights beside it, in float16.
+    """Writes `path` (a `.json` file) and the weights beside it, in float16 where that holds them.
 
     The name of the weights is that of their content, and the description names them: it is
     replaced in one step, so whatever happens, it goes with weights that are there.

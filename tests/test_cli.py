@@ -340,6 +340,38 @@ def test_pretrain_is_told_what_was_asked(tmp_path, monkeypatch, capsys) -> None:
     assert told == f"train with: train --extractor-weights {run_ / 'extractor.weights.h5'}\n"
 
 
+@pytest.mark.parametrize("command", ["train", "pretrain"])
+@pytest.mark.parametrize(
+    ("there", "begins", "arguments", "again"),
+    [
+        (False, False, [], "the same command"),
+        (True, False, [], "the same command"),  # of an older run
+        (False, True, [], "{command} --resume --run {run}"),
+        (True, True, [], "{command} --resume --run {run}"),
+        (True, False, ["--resume"], "{command} --resume --run {run}"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(
+    tmp_path, monkeypatch, capsys, command, there, begins, arguments, again
+) -> None:
+    config = tmp_path / "run" / "config.json"
+    config.parent.mkdir()
+    if there:
+        config.write_text("{}")
+        os.utime(config, (1, 1))
+
+    def interrupted(*_, **__):
+        if begins:
+            config.write_text("{}")
+        raise KeyboardInterrupt
+
+    module = {"train": training, "pretrain": pretraining}[command]
+    monkeypatch.setattr(module, command, interrupted)
+    assert run(command, "--data", tmp_path, "--run", config.parent, *arguments) == 130
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == "stopped; go on with: " + again.format(command=command, run=config.parent)
+
+
 @pytest.mark.slow
 def test_pretrain_leaves_an_extractor_that_training_takes(tmp_path, rng, capsys) -> None:
     for name in ("dogs", "cats"):

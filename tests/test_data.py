@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -249,6 +250,64 @@ def test_no_photographs(tmp_path, split):
     (tmp_path / "notes.txt").write_text("no pictures here")
     with pytest.raises(ValueError, match=f"'{split}'.*{tmp_path.name}"):
         load_dataset(config_of(tmp_path), split)
+
+
+def test_sources_within_each_other_hold_out_the_same(tmp_path):
+    folder, inner = tmp_path / "album", tmp_path / "album" / "flowers"
+    empty_files(folder, [f"{i}.jpg" for i in range(40)])
+    empty_files(inner, [f"{i}.jpg" for i in range(40)])
+    for sources in ((folder, f"{inner}@2"), (inner, folder), (f"{folder}/../album", inner)):
+        config = config_of(*sources, validation_share=0.3, test_share=0.2)
+        split = {
+            name: {path.resolve() for path in photo_files(config, name)} for name in data.SPLITS
+        }
+        assert not split["train"] & (split["validation"] | split["test"])
+        assert set.union(*split.values()) == {path.resolve() for path in folder.rglob("*.jpg")}
+    twice = config_of(folder, folder, validation_share=0.3)
+    once = config_of(folder, validation_share=0.3)
+    assert photo_files(twice, "train") == 2 * photo_files(once, "train")
+
+
+def test_a_folder_that_ends_in_a_number_is_a_folder(tmp_path):
+    empty_files(tmp_path / "backup@2019", ["a.jpg"])
+    empty_files(tmp_path / "backup", ["b.jpg"])
+    assert len(photo_files(config_of(tmp_path / "backup@2019"), "train")) == 1
+    assert len(photo_files(config_of(f"{tmp_path / 'backup@2019'}@3"), "train")) == 3
+    with pytest.raises(ValueError, match=r"at least once.*backup@0"):
+        photo_files(config_of(f"{tmp_path / 'backup'}@0"), "train")
+
+
+def test_hidden_folders_are_left_out(tmp_path):
+    empty_files(tmp_path / ".hidden" / "album", ["a.jpg"])  # what lies above does not count
+    empty_files(tmp_path / ".hidden" / "album" / ".thumbnails", ["a.jpg"])
+    assert len(photo_files(config_of(tmp_path / ".hidden" / "album"), "train")) == 1
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file system has no such names")
+def test_names_need_not_be_utf8(tmp_path):
+    for i in range(4):
+        solid(tmp_path / "x.png", i)
+        (tmp_path / "x.png").rename(tmp_path / os.fsdecode(b"caf\xe9%d.png" % i))
+    config = config_of(tmp_path, validation_share=0.01)
+    assert sorted(seen(config, 4)) == [0, 1, 2, 3]
+    assert data.split_of(os.fsdecode(b"caf\xe9"), config) in data.SPLITS
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"sources": "photos"}, "sources must be several names.*'photos'"),
+        ({"batch_size": 0}, "batch_size must be at least 1.*0"),
+        ({"image_size": -8}, "image_size must be at least 1.*-8"),
+        ({"validation_share": -0.1}, "validation_share and test_share.*-0.1"),
+        ({"validation_share": 0.6, "test_share": 0.6}, "together at most 1"),
+    ],
+)
+def test_what_is_no_stream_is_refused(options, told):
+    with pytest.raises(ValueError, match=told):
+        DataConfig(**options)
+    with pytest.raises(ValueError, match=told):
+        DataConfig.from_dict(options)
 
 
 def test_no_sources():

@@ -41,6 +41,7 @@ def runs(monkeypatch) -> list:
 
         return fake
 
+    monkeypatch.setattr(recipe, "photo_files", lambda *_: [Path("photo.jpg")] * 100)
     monkeypatch.setattr(recipe, "pretrain", run("pretrain", "extractor.weights.h5"))
     monkeypatch.setattr(recipe, "train", run("train", "model.json"))
     return done
@@ -78,8 +79,10 @@ def test_each_run_starts_from_the_one_before(written, runs, tmp_path) -> None:
 
 def test_a_folder_may_have_an_at_sign_in_its_name(tmp_path) -> None:
     (tmp_path / "a@home").mkdir()
-    located = recipe._located(DataConfig(sources=("a@home", "a@home@3")), tmp_path)
-    assert located.sources == (f"{tmp_path / 'a@home'}", f"{tmp_path / 'a@home'}@3")
+    (tmp_path / "backup@2019").mkdir()
+    names = ("a@home", "a@home@3", "backup@2019")
+    located = recipe._located(DataConfig(sources=names), tmp_path)
+    assert located.sources == tuple(f"{tmp_path / name}" for name in names)
 
 
 def test_a_run_with_a_checkpoint_is_resumed(written, runs, tmp_path) -> None:
@@ -153,6 +156,23 @@ def test_a_pretraining_cannot_come_later(written, runs, tmp_path) -> None:
     (written / "1-a.json").write_text(json.dumps(STAGES["1-pretrain"]))
     with pytest.raises(ValueError, match="pretraining cannot follow another"):
         recipe.run_recipe(written, tmp_path, tmp_path / "runs")
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"data": {"sources": ["b"], "image_size": 100}}, "3-whole: image_size .*100"),
+        ({"data": {"sources": ["b"], "batch_size": 101}}, "3-whole: batch_size .*101"),
+        ({"mask_weight": 2.0}, "3-whole: mask_weight needs"),
+    ],
+)
+def test_a_later_run_that_cannot_be_is_refused_at_once(
+    written, runs, tmp_path, settings, told
+) -> None:
+    (written / "3-whole.json").write_text(json.dumps(STAGES["3-whole"] | settings))
+    with pytest.raises(ValueError, match=told):
+        recipe.run_recipe(written, tmp_path, tmp_path / "runs")
+    assert runs == []
 
 
 @pytest.mark.slow

@@ -73,6 +73,9 @@ def test_of_nested_sources_the_innermost_counts(tmp_path) -> None:
         ({"feature_weight": 3.0}, "feature_weight needs a teacher. Received: 3.0 and teacher None"),
         ({"teacher_size": 128}, "teacher_size needs a teacher"),
         ({"teacher_cache": "kept"}, "teacher_cache needs a teacher"),
+        ({"epochs": 0}, "epochs must be at least 1"),
+        ({"warmup": 7}, "warmup must be from 0 to 1"),
+        ({"precision": "bf16"}, "precision must be one of"),
     ],
 )
 def test_settings_that_are_none_are_refused(changes, told) -> None:

@@ -30,6 +30,25 @@ def test_the_last_checkpoint_stays_with_what_was_left_out(model, tmp_path) -> No
     np.testing.assert_array_equal(model.get_weights()[0], [[1], [2]])
 
 
+def test_a_copy_of_a_checkpoint_is_the_users(model, tmp_path) -> None:
+    copy = tmp_path / "checkpoint-best.weights.h5"
+    copy.write_bytes(b"mine")
+    runs.save_checkpoint(tmp_path, model, 1, {})
+    assert runs.last_checkpoint(tmp_path)[1] == 1
+    assert copy.read_bytes() == b"mine"
+
+
+def test_a_disk_that_is_full_keeps_no_part_of_a_checkpoint(model, tmp_path, monkeypatch) -> None:
+    def fill(path, **_):
+        Path(path).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(model, "save_weights", fill)
+    with pytest.raises(OSError, match="No space left"):
+        runs.save_weights(model, tmp_path / "checkpoint-0001.weights.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_json_is_whole_or_as_it_was(tmp_path) -> None:
     path = tmp_path / "a.json"
     assert runs.read_json(path, missing=7) == 7

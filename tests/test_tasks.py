@@ -94,6 +94,35 @@ def test_settings_that_are_none_are_refused(changes, told):
         TrainConfig.from_dict(changes)
 
 
+@pytest.mark.parametrize(
+    ("network", "changes", "told"),
+    [
+        (networks.TINY, {"huber_delta": 0.1}, "huber_delta needs a regression.*0.1"),
+        (networks.TINY, {"data": DataConfig(image_size=100)}, "image_size .*multiple of 16.*100"),
+        (networks.TINY, {"perceptual_network": "MobileNetV2:x.h5"}, "needs a perceptual_weight"),
+        (
+            networks.PRESETS["colorful"],
+            {"freeze_extractor": True, "init_from": "x"},
+            "freeze_extractor needs a network with an extractor.*'colorful'",
+        ),
+        (
+            networks.TINY,
+            {"freeze_extractor": True, "embeddings": "x", "init_from": "x"},
+            "freeze_extractor needs .* without embeddings",
+        ),
+    ],
+)
+def test_settings_that_nothing_honours_are_refused(network, changes, told):
+    with pytest.raises(ValueError, match=told):
+        tasks.check_settings(dataclasses.replace(settings(network=network), **changes))
+
+
+@pytest.mark.parametrize("changes", [{"mask": True}, {"head": "regression"}])
+def test_huber_is_for_regressions_and_for_the_outside_of_masks(changes):
+    network = dataclasses.replace(networks.TINY, **changes)
+    tasks.check_settings(settings(network=network, huber_delta=0.1))
+
+
 def test_masks_for_a_network_that_takes_none_are_refused():
     config = settings(network=networks.TINY, mask_patterns=("half", "grid:4"))
     with pytest.raises(ValueError, match=r"mask_patterns need .* Received: half, grid:4 and mask"):
@@ -383,8 +412,26 @@ def test_what_freezes_an_extractor_must_have_it(unrelated, tmp_path):
     config = settings(
         network=networks.TINY, init_from=str(tmp_path / "other.json"), freeze_extractor=True
     )
-    with pytest.raises(ValueError, match=r"freeze_extractor: .*other.json' has not the extractor"):
+    with pytest.raises(ValueError, match=r"init_from: .*other.json' has not the extractor"):
         tasks.build_task(config, UNIFORM)
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+def test_a_start_gives_an_extractor_whose_layers_keras_numbers(tmp_path, freeze):
+    """Xception's shortcuts are `conv2d`, …, in one model, and `conv2d_4`, … in the next."""
+    network = dataclasses.replace(networks.TINY, extractor="xception", extractor_weights=None)
+    model = weights.Pretrained(
+        network=networks.build_network(network), config=network, prior=UNIFORM, rebalancing=0.5
+    )
+    start = weights.save_pretrained(model, tmp_path / "start.json")
+    config = settings(network=network, init_from=str(start), freeze_extractor=freeze)
+    begun, kept = (
+        tasks._extractor(each)
+        for each in (tasks.build_task(config, UNIFORM).network, model.network)
+    )
+    assert not begun.trainable
+    for ours, theirs in zip(begun.variables, kept.variables, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
 def test_a_start_must_have_weights_in_common(unrelated, tmp_path):

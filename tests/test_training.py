@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorizer import networks, training, weights
+from colorizer import data, networks, training, weights
 from colorizer.color import AB_BINS
 from colorizer.data import DataConfig
 from colorizer.networks import NetworkConfig
@@ -468,3 +468,31 @@ def test_grids_show_automatic_colouring(photographs, tmp_path) -> None:
     assert {name: float(value.mean()) for name, value in given.items()} == {
         "luminance": 0.0, "mask": 1.0, "hints": 0.0,
     }  # fmt: skip
+
+
+def test_a_picture_that_is_a_bomb_does_not_stop_training(tmp_path, monkeypatch) -> None:
+    """Pillow's error for one derives from nothing better than `Exception`."""
+    for i in range(3):
+        pixels = np.full((20, 24, 3), (200, 30 * i, 90), "uint8")
+        Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    decode = data.decode_photo
+
+    def refuse(path, size):
+        if path.name == "1.png":
+            raise Image.DecompressionBombError("too large")
+        return decode(path, size)
+
+    monkeypatch.setattr(data, "decode_photo", refuse)
+    config = DataConfig(sources=(str(tmp_path),), image_size=16, validation_share=1.0)
+    inputs, read = training._validation_inputs(config)
+    assert [path.name for path in read] == ["0.png", "2.png"]
+    assert inputs["image"].shape == (2, 16, 16, 3)
+
+
+def test_a_new_run_forgets_what_one_before_left_out(tmp_path, monkeypatch) -> None:
+    """Of a run whose first checkpoint failed, only that is left."""
+    for name in ("skipped.json", "learning_rate.json", "prior.json"):
+        (tmp_path / name).write_text("[1, 2]")
+    monkeypatch.setattr(training, "estimate_prior", lambda *_: np.ones(313) / 313)
+    training._open_run(TrainConfig(), tmp_path, resume=False, steps=1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "prior.json"]
