@@ -6,6 +6,8 @@ Conventions
     A folder with a subfolder `train` brings its own splits (`train`, `validation`, `test`);
     a split that is missing, and every other folder, is cut out by a hash of the file's
     path within the source, so the same file is in the same split on every machine.
+    What one source holds out is not trained on through another that lies within it or
+    around it.
 
     The pipeline moves bytes: it yields `uint8` sRGB batches (B, S, S, 3). Colour
     conversion, masks and hints are the business of the training task, on the accelerator.
