@@ -21,8 +21,9 @@ import collections
 import dataclasses
 import hashlib
 import platform
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,7 +82,8 @@ def _split_files(folder: Path, split: str) -> list[Path]:
     if not (folder / "train").is_dir():  # of its own, `data` would cut a split out by hash
         divided = any((folder / name).is_dir() for name in data.SPLITS)
         whole = data.DataConfig(sources=(str(folder / split if divided else folder),))
-        return data.photo_files(dataclasses.replace(whole, test_share=1.0), "test")
+        whole = dataclasses.replace(whole, validation_share=0.0, test_share=1.0)
+        return data.photo_files(whole, "test")
     return data.photo_files(data.DataConfig(sources=(str(folder),)), split)
 
 
@@ -243,6 +245,7 @@ def describe_models(
             network = networks[name]
             described[name] |= {
                 "sha256": network.pretrained.details["sha256"],
+                "chroma_gain": network.pretrained.details.get("chroma_gain", 1.0),
                 "vividness": network.vividness if vividness is None else vividness,
                 "working_size": network.working_size,
             }
@@ -252,8 +255,16 @@ def describe_models(
 def versions() -> dict[str, str]:
     """Of everything that could change a figure."""
     packages = ("keras", keras.backend.backend(), "numpy", "scipy", "scikit-image", "pillow")
-    found = {package: version(package) for package in packages}
+    found = {package: _version(package) for package in packages}
     return {"colorizer": colorizer.__version__, "python": platform.python_version(), **found}
+
+
+def _version(package: str) -> str:
+    """Of an installed package, or of a module that was installed by another name."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return str(getattr(sys.modules.get(package), "__version__", "unknown"))
 
 
 def check_numbers(size: int, limit: int | None, vividness: float | None) -> None:

@@ -148,21 +148,28 @@ def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, P
 
 
 def _without_results(
-    pairs: list[tuple[Path, Path]], named: Sequence[str]
+    pairs: list[tuple[Path, Path]], arguments: argparse.Namespace
 ) -> list[tuple[Path, Path]]:
     """Leaves out what a run before made of others of the photographs, unless it was named."""
+    from colorizer.photos import mask_targets
+
     if len(pairs) == 1:
         return pairs
-    results = {target.resolve() for _, target in pairs} - {Path(name).resolve() for name in named}
-    return [(source, target) for source, target in pairs if source.resolve() not in results]
+    targets = [target for _, target in pairs]
+    results = {
+        path.resolve() for path in [*targets, *mask_targets(arguments.save_mask, targets)] if path
+    }
+    results -= {Path(name).resolve() for name in arguments.photos}
+    kept = [(source, target) for source, target in pairs if source.resolve() not in results]
+    if left := len(pairs) - len(kept):
+        print(f"{left} left out: results of a run before", file=sys.stderr)
+    return kept
 
 
 def _colorize(arguments: argparse.Namespace) -> int:
     from colorizer.photos import find_photos
 
-    pairs = _without_results(
-        _targets(find_photos(arguments.photos), arguments.output), named=arguments.photos
-    )
+    pairs = _without_results(_targets(find_photos(arguments.photos), arguments.output), arguments)
     options = _steering(arguments)
     _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
@@ -501,8 +508,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     names = ("split", "size", "limit", "vividness", "working_size")
     settings = {name: getattr(arguments, name) for name in names}
     measured, module = _measure(arguments, {**settings, "track": track})
+    module.print_report(measured)  # first: whatever becomes of the files, it is told
     module.write_report(measured, output)
-    module.print_report(measured)
     print(f"report: {output}")
     skipped = measured.data["skipped"]
     for name, reason in skipped.items():

@@ -48,7 +48,8 @@ def reset_exif(exif: bytes | None) -> tuple[int, bytes | None]:
     orientation = 1
     try:
         order, tags, link = _exif_entries(block)
-        block += bytes(max(0, link + 4 - len(block)))  # some writers leave the link out
+        if len(block) == link:  # some writers leave the link out
+            block += bytes(4)
         struct.pack_into(f"{order}L", block, link, 0)
         if ORIENTATION in tags:
             at = tags[ORIENTATION] + 8
@@ -89,9 +90,15 @@ def tiff_exif(
         return None, None
 
 
+class _Text(str):
+    """Text whose bytes stay: Pillow reads any as Latin-1, and would write it as ASCII."""
+
+    def encode(self, *_: str) -> bytes:
+        return super().encode("latin-1")
+
+
 def _as_stored(value: Any) -> Any:
-    """Text as its bytes: Pillow reads any as Latin-1, and writes ASCII."""
-    return value.encode("latin-1") if isinstance(value, str) and not value.isascii() else value
+    return _Text(value) if isinstance(value, str) else value
 
 
 def encode_png(

@@ -181,21 +181,24 @@ def photo_files(config: DataConfig, split: str) -> list[Path]:
         found = _split_files(folder, split, config)
         # Validation and test count everything once: their figures are means over files.
         times = count if split == "train" else 1
-        files += [path for path in found if os.path.abspath(path) not in held_out] * times
+        if held_out:
+            place = Path(os.path.realpath(folder))
+            found = [path for path in found if place / path.relative_to(folder) not in held_out]
+        files += found * times
     if not files:
         raise ValueError(f"no photographs for split {split!r} in {', '.join(config.sources)}")
     return files
 
 
-def _held_out(folders: Sequence[Path], config: DataConfig) -> set[str]:
-    """Absolute paths of what is validation or test of a source, where sources lie in each other.
+def _held_out(folders: Sequence[Path], config: DataConfig) -> set[Path]:
+    """Real paths of what is validation or test of a source, where sources lie in each other.
 
     By its path within the other source, the same file may be for training.
     """
-    places = [Path(os.path.abspath(folder)) for folder in folders]
+    places = [Path(os.path.realpath(folder)) for folder in folders]
     nested = {a for a in places if any(a in b.parents or b in a.parents for b in places)}
     splits = itertools.product(sorted(nested), SPLITS[1:])
-    return {str(path) for a, split in splits for path in _split_files(a, split, config)}
+    return {path for a, split in splits for path in _split_files(a, split, config)}
 
 
 def decode_photo(path: Path, short_side: int) -> np.ndarray:

@@ -305,7 +305,12 @@ def evaluate(
     for photo, true, gray in survey.pictures(track):
         tally.add(photo, true, gray, {label: systems[label](true, gray) for label in named})
     return Evaluation(
-        config={**config, "models": [*models], "sources": [*sources], "metrics": chosen},
+        config={
+            **config,
+            "models": [*map(str, models)],
+            "sources": [*map(str, sources)],
+            "metrics": chosen,
+        },
         data=survey.describe(),
         models=benchmark.describe_models(named, networks, vividness),
         features=_describe_extractor(features) if features else None,

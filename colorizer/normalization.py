@@ -56,6 +56,6 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and self.axis in (-1, 3)
             and self.center
             and self.scale
-            and not (self.renorm or self.synchronized)
+            and not (getattr(self, "renorm", False) or self.synchronized)  # renorm: Keras 3.14
             and self.compute_dtype in FUSED_DTYPES
         )

@@ -67,7 +67,8 @@ SUFFIXES = frozenset(_FORMATS)
 _ENDINGS = " ".join(_FORMATS)
 _EXPECTED = "expected a JPEG, PNG, TIFF, WebP or BMP photograph"
 _SIDE_LIMITS = {"JPEG": 65_500, "WEBP": 16_383}  # libjpeg's JPEG_MAX_DIMENSION, WEBP_MAX_DIMENSION
-_LARGEST_DPI = 65_535  # two bytes in JPEG, more in the others
+_LARGEST_DPI = 2**32 // 1000 - 1  # written in thousandths of four bytes
+_JPEG_DPI_LIMIT = 2**16 - 1
 _JPEG_EXIF_LIMIT = 65_527  # an APP1 segment: 65535 less its length field and the name "Exif\0\0"
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -462,7 +463,7 @@ def _encode(pixels: np.ndarray, like: Photo, format_: str, quality: int) -> byte
         raise PhotoError(f"{len(exif)} bytes of EXIF; expected at most {_JPEG_EXIF_LIMIT} in JPEG")
     if exif and format_ != "BMP":
         options["exif"] = b"Exif\0\0" + exif  # Pillow takes the prefix off again for WebP
-    if like.dpi:
+    if like.dpi and not (format_ == "JPEG" and max(like.dpi) > _JPEG_DPI_LIMIT):
         options["dpi"] = like.dpi
     if format_ == "JPEG":
         options["subsampling"] = 0  # 4:4:4: the colour edges are what this package makes
@@ -491,6 +492,24 @@ def _with_alpha(samples: np.ndarray, alpha: np.ndarray | None, format_: str) -> 
     if (alpha < np.iinfo(alpha.dtype).max).any():
         raise PhotoError(f"{format_} cannot hold transparency; expected .png, .tif or .webp")
     return samples
+
+
+def mask_targets(
+    output: str | os.PathLike[str] | None, targets: Sequence[Path]
+) -> list[Path | None]:
+    """Where the masks of results go: one to a file, several to folders as their results are.
+
+    Args:
+        output: a file for one result, a folder for several; None = nowhere.
+        targets: of the results.
+    """
+    if output is None or not targets:
+        return [None] * len(targets)
+    output, absolute = Path(output), [target.absolute() for target in targets]
+    if len(targets) == 1 and output.suffix.lower() in SUFFIXES and not output.is_dir():
+        return [output]
+    common = os.path.commonpath([target.parent for target in absolute])
+    return [output / t.relative_to(common).with_name(f"{t.stem}_mask.png") for t in absolute]
 
 
 def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:

@@ -27,7 +27,6 @@ References
 
 import functools
 import math
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,7 +56,7 @@ from colorizer.hints import (
     hint_radii,
     rasterize_hints,
 )
-from colorizer.photos import SUFFIXES, check_target, read_photo, write_photo
+from colorizer.photos import check_target, mask_targets, read_photo, write_photo
 from colorizer.regions import Region, region_of
 from colorizer.weights import DEFAULT_MODEL, ModelError, load_pretrained
 
@@ -200,8 +199,12 @@ def _answered(known: list[Hint], size: tuple[int, ...], seen: np.ndarray | None)
     """The hints in what the network saw of a mask: elsewhere it says gray, whatever the hint."""
     if seen is None:
         return known
-    down, across = (small / large for small, large in zip(seen.shape, size, strict=True))
-    return [hint for hint in known if seen[int(hint[1] * down), int(hint[0] * across)]]
+    (height, width), (rows, columns) = size, seen.shape
+
+    def cell(x: float, y: float) -> tuple[int, int]:
+        return min(int(y * rows / height), rows - 1), min(int(x * columns / width), columns - 1)
+
+    return [hint for hint in known if seen[cell(*hint[:2])]]
 
 
 def _carry_hints(
@@ -243,6 +246,8 @@ def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> Fie
     """The hints' colours, spread without a network; of a large photograph on a smaller copy."""
     if reference is not None:
         raise ValueError("reference: changes a network's colours; method 'levin' has none")
+    if not isinstance(hints, str | Path | np.ndarray):
+        hints = list(hints)  # both forms of them are needed
     ab, confidence = as_scribbles(hints, luminance.shape)
     if not confidence.any():
         raise ValueError("hints: method 'levin' spreads hints, and needs at least one")
@@ -442,7 +447,7 @@ class Colorizer:
         known = as_hints(hints, luminance.shape)
         small = self._working_luminance(luminance)
         weight = np.ones_like(small) if mask is None else _average(mask, small.shape)
-        seen = None if mask is None else _widened(weight)
+        seen = None if mask is None or "mask" not in self.takes else _widened(weight)
         ab = self._answer(small, luminance.shape, vividness=vividness, mask=seen, hints=known)
         if answered := _answered(known, luminance.shape, seen):
             points = [(x, y) for x, y, *_ in answered]
@@ -593,15 +598,15 @@ def colorize_files(
         options["hints"] = list(hints)  # an iterator would serve the first photograph only
     inputs = {source.resolve() for source, _ in pairs}
     written: dict[Path, Path] = {}  # result: its source
-    mask_targets = _mask_targets(masks, [target for _, target in pairs])
-    for (source, target), save_mask in zip(pairs, mask_targets, strict=True):
-        claimed = dict(written)
+    saved = mask_targets(masks, [target for _, target in pairs])
+    for (source, target), save_mask in zip(pairs, saved, strict=True):
+        claimed: dict[Path, Path] = {}
         try:
             for output in filter(None, (target, save_mask)):
                 if output.resolve() in inputs:
                     raise ValueError(f"{output} is an input: it is not overwritten")
-                if output.resolve() in claimed:
-                    other = claimed[output.resolve()]
+                other = written.get(output.resolve()) or claimed.get(output.resolve())
+                if other is not None:
                     raise ValueError(f"{output} is the result of {other} already")
                 claimed[output.resolve()] = source
                 output.parent.mkdir(parents=True, exist_ok=True)
@@ -609,18 +614,7 @@ def colorize_files(
                 source, target, overwrite=overwrite, save_mask=save_mask, **options
             )
         except Exception as error:  # decoders raise nearly anything, TensorFlow errors of its own
-            yield source, target, " ".join(str(error).split()) or type(error).__name__
+            yield source, target, " ".join(str(error).splitlines()) or type(error).__name__
         else:
-            written = claimed
+            written |= claimed
             yield source, target, None
-
-
-def _mask_targets(masks: str | Path | None, targets: list[Path]) -> list[Path | None]:
-    """Where the masks of photographs go: in folders as their results are."""
-    if masks is None or not targets:
-        return [None] * len(targets)
-    output, absolute = Path(masks), [target.absolute() for target in targets]
-    if len(targets) == 1 and output.suffix.lower() in SUFFIXES and not output.is_dir():
-        return [output]
-    common = os.path.commonpath([target.parent for target in absolute])
-    return [output / t.relative_to(common).with_name(f"{t.stem}_mask.png") for t in absolute]

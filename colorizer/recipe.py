@@ -100,6 +100,8 @@ def run_recipe(
 def _check(planned: Mapping[Path, Config]) -> None:
     """Raises ValueError now for what a later run would refuse hours from now."""
     for within, config in planned.items():
+        if _is_complete(config, within):
+            continue
         try:
             if isinstance(config, TrainConfig):
                 check_settings(config)

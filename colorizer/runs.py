@@ -68,7 +68,16 @@ def save_checkpoint(
 
 def _checkpoints(folder: Path) -> list[Path]:
     """Those of the run, in order; a copy by another name is the user's."""
-    return sorted(folder.glob(f"{PREFIX}{'[0-9]' * 4}{SUFFIX}"))
+    numbered = [
+        (number, path) for path in folder.glob(f"{PREFIX}*{SUFFIX}") if (number := _epochs(path))
+    ]
+    return [path for _, path in sorted(numbered)]
+
+
+def _epochs(checkpoint: Path) -> int | None:
+    """The number in the name of a checkpoint; None for another name."""
+    number = checkpoint.name.removeprefix(PREFIX).removesuffix(SUFFIX)
+    return int(number) if number.isdecimal() else None
 
 
 def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
@@ -76,7 +85,7 @@ def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
     checkpoints = _checkpoints(folder)
     if not checkpoints:
         return None, 0
-    return checkpoints[-1], int(checkpoints[-1].name.removeprefix(PREFIX).split(".")[0])
+    return checkpoints[-1], _epochs(checkpoints[-1]) or 0
 
 
 def known_unusable(folder: Path) -> dict[Path, str]:

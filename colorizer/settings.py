@@ -229,6 +229,11 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         f"Received: {config.data.image_size}",
     )
     yield (
+        config.perceptual_weight and network.mask and config.data.image_size % 16,
+        "image_size (--size) must be a multiple of 16 for a perceptual_weight with masks. "
+        f"Received: {config.data.image_size}",
+    )
+    yield (
         config.perceptual_network != TrainConfig.perceptual_network
         and not config.perceptual_weight,
         "perceptual_network needs a perceptual_weight. "

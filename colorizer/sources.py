@@ -8,7 +8,7 @@ Data sets
                   splits: 1,020 for training, 1,020 for validation, 6,149 for the test.
     `places365`   Places365-Standard at 256×256 [3]: 1.8 million photographs for training,
                   36,500 for validation, 328,500 for the test, fetched by
-                  tensorflow-datasets (`pip install "colorizer[datasets]"`).
+                  tensorflow-datasets (`pip install ".[datasets]"`).
 
 Layout
     A data set becomes the folder `HOME/NAME` with the subfolders `train`, `validation` and
@@ -132,7 +132,7 @@ def source_folder(name: str | Path, *, home: Path | None = None) -> Path:
 def _fetch_flowers17(folder: Path) -> None:
     archive = _fetch_beside(folder, FLOWERS17)
     extract_photos(archive, folder, {n: FLOWERS17_SPLITS[(n - 1) % 4] for n in range(1, 1361)})
-    archive.unlink()
+    archive.unlink(missing_ok=True)
 
 
 def _fetch_flowers102(folder: Path) -> None:
@@ -142,8 +142,8 @@ def _fetch_flowers102(folder: Path) -> None:
     numbers = loadmat(sets)
     splits = {int(n): split for key, split in FLOWERS102_SPLITS.items() for n in numbers[key].flat}
     extract_photos(archive, folder, splits)
-    archive.unlink()
-    sets.unlink()
+    archive.unlink(missing_ok=True)
+    sets.unlink(missing_ok=True)
 
 
 def _fetch_places365(folder: Path) -> None:
@@ -153,7 +153,7 @@ def _fetch_places365(folder: Path) -> None:
     except ImportError as error:
         raise SourceError(
             "places365 needs tensorflow-datasets, which is not installed: "
-            'pip install "colorizer[datasets]", or give the path of a folder'
+            'pip install ".[datasets]" in the folder of this project, or give the path of a folder'
         ) from error
     _need_space(folder.parent, int(PLACES_GIGABYTES * 1e9))
     builder = tfds.builder("places365_small")
@@ -236,7 +236,16 @@ def extract_photos(archive: Path, folder: Path, split_of: Mapping[int, str]) -> 
             raise SourceError(f"{archive}: photograph {error} is of no split") from error
         if not partial.is_dir():
             raise SourceError(f"{archive}: no photographs image_NUMBER.jpg in it")
+        _publish(partial, folder)
+
+
+def _publish(partial: Path, folder: Path) -> None:
+    """Gives a complete folder its name, unless another process was faster."""
+    try:
         os.replace(partial, folder)
+    except OSError:
+        if not folder.is_dir():
+            raise
 
 
 # ------------------------------------------------------------------------------- downloading

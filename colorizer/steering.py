@@ -258,7 +258,11 @@ def _measure(by: str, config: dict[str, Any], draw: Draw, follow: Follow) -> Ste
             examples += [_example(gray, drawn[way], pictures[way]) for way in drawn]
     return Steering(
         by=by,
-        config={**config, "models": [*config["models"]], "sources": [*config["sources"]]},
+        config={
+            **config,
+            "models": [*map(str, config["models"])],
+            "sources": [*map(str, config["sources"])],
+        },
         data=survey.describe(),
         models=benchmark.describe_models(named, networks, vividness),
         versions=benchmark.versions(),

@@ -22,6 +22,7 @@ the last complete epoch.
 import contextlib
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ class RunFolder(keras.callbacks.Callback):
             outputs, self.model.class_weights, temperature=temperature, correction=correction
         )
         gray, predicted = merge(luminance, 0 * ab), merge(luminance, ab)
-        logs["val_psnr_gain"] = _psnr(self.photographs, predicted) - _psnr(self.photographs, gray)
+        logs["val_psnr_gain"] = _psnr_gain(self.photographs, predicted, gray)
         shown = np.linspace(0, len(gray) - 1, min(len(gray), GRID_PHOTOS)).astype(int)
         rows = np.concatenate([gray, predicted, self.photographs], axis=2)[shown]
         half = (len(rows) + 1) // 2
@@ -189,10 +190,15 @@ def _without_path(config: NetworkConfig) -> NetworkConfig:
     return dataclasses.replace(config, extractor_weights=Path(file).name)
 
 
-def _psnr(true: np.ndarray, predicted: np.ndarray) -> float:
-    """Mean over photographs, in dB."""
-    squared = (true.astype("float32") - predicted.astype("float32")) ** 2
-    return float(np.mean(10 * np.log10(255**2 / np.maximum(squared.mean((1, 2, 3)), 1e-6))))
+def _psnr_gain(true: np.ndarray, predicted: np.ndarray, gray: np.ndarray) -> float:
+    """Mean PSNR less that of gray, in dB, over the photographs that are not gray themselves."""
+
+    def psnr(each: np.ndarray) -> np.ndarray:
+        squared = (true.astype("float32") - each.astype("float32")) ** 2
+        return 10 * np.log10(255**2 / np.maximum(squared.mean((1, 2, 3)), 1e-6))
+
+    colored = (true != gray).any((1, 2, 3))
+    return float((psnr(predicted) - psnr(gray))[colored].mean()) if colored.any() else math.nan
 
 
 # --------------------------------------------------------------------------------- the run

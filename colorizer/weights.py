@@ -2,9 +2,9 @@
 
 `NAME.json` says what the network is, how it was trained, what decodes it, and the
 SHA-256 of its weights. `NAME-HASH.weights.h5`, where HASH is the beginning of that, holds
-a float16 array `LAYER/INDEX` for each weight of each layer. Keras's own layout numbers the
-layers of a kind in the order of the graph, so that one more branch would shift all that
-follow; names do not shift. Nothing in either file is executed or unpickled.
+an array `LAYER/INDEX` for each weight of each layer, of float16, or float32 where that overflows.
+Keras's own layout numbers the layers of a kind in the order of the graph, so that one more branch
+would shift all that follow; names do not shift. Nothing in either file is executed or unpickled.
 """
 
 import dataclasses
@@ -76,7 +76,7 @@ def find_model(model: str | Path) -> Path:
         ModelError: there is none.
     """
     path = Path(model)
-    if str(model) in PRESETS:  # first: a folder of that name is ./NAME
+    if isinstance(model, str) and model in PRESETS:  # a folder of that name is ./NAME, or a Path
         path = models_folder() / f"{model}.json"
     elif path.is_dir():
         path = path / "model.json"

@@ -118,6 +118,15 @@ def test_results_are_not_coloured_again(photo, tmp_path, monkeypatch, output) ->
     assert found == ["a.png", "a_colorized.png", "b.png", "b_colorized.png"]
 
 
+def test_masks_of_a_run_before_are_not_coloured(photo, tmp_path, capsys) -> None:
+    shutil.copy(photo, tmp_path / "b.png")
+    for _ in range(2):
+        arguments = ["-o", tmp_path, "--save-mask", tmp_path, "--mask-pattern", "half"]
+        assert run(tmp_path, *arguments, "--overwrite") == 0
+    assert len(list(tmp_path.glob("*.png"))) == 6
+    assert "4 left out: results of a run before" in capsys.readouterr().err
+
+
 def test_a_result_that_is_named_is_coloured(photo, tmp_path) -> None:
     result = tmp_path / "photo_colorized.png"
     shutil.copy(photo, result)

@@ -256,7 +256,13 @@ def test_sources_within_each_other_hold_out_the_same(tmp_path):
     folder, inner = tmp_path / "album", tmp_path / "album" / "flowers"
     empty_files(folder, [f"{i}.jpg" for i in range(40)])
     empty_files(inner, [f"{i}.jpg" for i in range(40)])
-    for sources in ((folder, f"{inner}@2"), (inner, folder), (f"{folder}/../album", inner)):
+    (tmp_path / "alias").symlink_to(inner)
+    for sources in (
+        (folder, f"{inner}@2"),
+        (inner, folder),
+        (f"{folder}/../album", inner),
+        (folder, tmp_path / "alias"),
+    ):
         config = config_of(*sources, validation_share=0.3, test_share=0.2)
         split = {
             name: {path.resolve() for path in photo_files(config, name)} for name in data.SPLITS

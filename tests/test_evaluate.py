@@ -212,6 +212,7 @@ def test_models_are_told_apart_by_their_checksums(home, tiny) -> None:
         "tiny": {
             "model": tiny,
             "sha256": described["sha256"],
+            "chroma_gain": 1.0,
             "vividness": 0.25,
             "working_size": 48,
         },

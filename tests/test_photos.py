@@ -16,6 +16,7 @@ import tifffile
 from PIL import Image, ImageCms, ImageFile
 
 from colorizer import photos
+from colorizer.containers import reset_exif
 from colorizer.photos import Photo, PhotoError, find_photos, read_photo, write_photo
 
 HEIGHT, WIDTH = 7, 5
@@ -561,6 +562,33 @@ def test_text_of_a_tiff_is_kept_in_whatever_encoding(tmp_path, target, tag, text
     assert text + b"\0" in (tmp_path / target).read_bytes()
     with Image.open(tmp_path / target) as image:
         assert image.getexif()[tag].encode("latin-1") == text
+
+
+def test_text_in_the_exif_of_a_tiff_stays_text(tmp_path):
+    owner = "Jürgen Müller"
+    exif = Image.Exif()
+    exif[EXIF_IFD] = {42032: owner.encode("latin-1"), 0x9003: "1999:12:31 23:59:59"}
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    # Pillow writes bytes of a tag it knows no type of as such (1); cameras, as text (2).
+    block = block.replace(struct.pack(">HH", 42032, 1), struct.pack(">HH", 42032, 2))
+    like = Photo(pixels=RGB8, exif=block, format="TIFF")
+    write_photo(tmp_path / "a.tif", RGB8, like=like)
+    write_photo(tmp_path / "b.jpg", RGB8, like=read_photo(tmp_path / "a.tif"))
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert image.getexif().get_ifd(EXIF_IFD)[42032] == owner
+
+
+def test_a_microscopes_resolution_is_kept_where_it_fits(tmp_path):
+    like = Photo(pixels=RGB8, format="TIFF", dpi=(254_000.0, 254_000.0))
+    for name, kept in (("a.tif", True), ("a.png", True), ("a.bmp", True), ("a.jpg", False)):
+        write_photo(tmp_path / name, RGB8, like=like)
+        assert (read_photo(tmp_path / name).dpi == pytest.approx((254_000,) * 2, abs=1)) == kept
+
+
+def test_exif_that_is_cut_in_an_entry_is_damaged():
+    exif = b"II*\0\x08\0\0\0" + struct.pack("<HHHLHH", 1, ORIENTATION, 3, 1, 6, 0)
+    assert reset_exif(exif)[0] == 6
+    assert reset_exif(exif[:-3]) == (1, None)
 
 
 @pytest.mark.parametrize("dpi", [(300, 2**32 - 1), (2**32 - 1, 300), (300, np.nan), (np.nan, 300)])

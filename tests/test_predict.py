@@ -524,6 +524,28 @@ def test_a_hint_in_what_stays_gray_colours_nothing_far_from_it(steered) -> None:
     assert_allclose(hinted, plain_, atol=0.5)
 
 
+def test_a_network_without_a_mask_is_asked_of_hints_anywhere(tmp_path) -> None:
+    hinted = stub(tmp_path, replace(STUB, mask=False))
+    gray = np.full((64, 128), 50, "float32")
+    mask = np.zeros(gray.shape, "float32")
+    mask[:, :32] = 1
+    hint = [(126, 32, "#c06060", 2)]
+    inside = [
+        hinted.predict_field(gray, hints=hint, **how).rows(gray, 0, 64)[:, :32]
+        for how in ({}, {"mask": mask})
+    ]
+    assert_array_equal(*inside)
+
+
+@pytest.mark.parametrize("width", [53, 105, 1000])
+def test_a_hint_at_the_very_edge_is_in_the_last_cell(width) -> None:
+    seen_mask = np.ones((20, 32), "float32")
+    hint = (np.nextafter(width, 0), np.nextafter(37, 0), (1, 2, 3), None)
+    assert predict._answered([hint], (37, width), seen_mask) == [hint]
+    seen_mask[-1, -1] = 0
+    assert predict._answered([hint], (37, width), seen_mask) == []
+
+
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_outside_the_mask_floats_are_the_photographs_own(steered, dtype) -> None:
     image = np.random.default_rng(0).random((20, 30)).astype(dtype)
@@ -848,6 +870,17 @@ def test_hints_are_met_on_a_large_photograph_too(levin, monkeypatch, radius) -> 
     )
     for x, y, colour, _ in hints:
         assert_allclose(field[y, x], ab_of(colour), atol=1e-3)
+
+
+def test_hints_smaller_than_a_pixel_of_the_copy_are_as_sure_as_others(levin, monkeypatch) -> None:
+    luminance = np.full((128, 192), 50, "float32")
+    hints = [(40, 64, "#c06060", 0), (150, 64, "#6060c0", 0)]
+    whole = levin.predict_field(luminance, hints=hints).rows(luminance, 0, 128)
+    monkeypatch.setattr(predict, "LEVIN_PIXELS", luminance.size // 64)
+    small = levin.predict_field(luminance, hints=iter(hints)).rows(luminance, 0, 128)
+    away = [20, 60, 95, 130, 170]
+    assert np.ptp(whole[64, away, 1]) > 25
+    assert_allclose(small[64, away], whole[64, away], atol=4)
 
 
 def test_levin_has_no_vividness(levin) -> None:

@@ -175,6 +175,24 @@ def test_a_later_run_that_cannot_be_is_refused_at_once(
     assert runs == []
 
 
+def test_photographs_of_a_complete_run_may_be_gone(written, runs, tmp_path, monkeypatch) -> None:
+    begun = tmp_path / "runs" / "1-pretrain"
+    begun.mkdir(parents=True)
+    for name in ("checkpoint-0002.weights.h5", "extractor.weights.h5"):
+        (begun / name).touch()
+    config = dataclasses.asdict(PretrainConfig.from_dict(STAGES["1-pretrain"]))
+    (begun / "config.json").write_text(json.dumps(config))
+
+    def gone(config, split):
+        if "a@3" in config.sources:
+            raise ValueError("no photographs")
+        return [Path("photo.jpg")] * 100
+
+    monkeypatch.setattr(recipe, "photo_files", gone)
+    recipe.run_recipe(written, tmp_path, tmp_path / "runs")
+    assert len(runs) == 2
+
+
 @pytest.mark.slow
 def test_an_interrupted_recipe_ends_as_an_uninterrupted_one(tmp_path, monkeypatch) -> None:
     photos, folder = tmp_path / "photos" / "a", tmp_path / "recipe"

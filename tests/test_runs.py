@@ -30,6 +30,14 @@ def test_the_last_checkpoint_stays_with_what_was_left_out(model, tmp_path) -> No
     np.testing.assert_array_equal(model.get_weights()[0], [[1], [2]])
 
 
+def test_epochs_have_as_many_digits_as_they_need(model, tmp_path) -> None:
+    for done in (9999, 10000):
+        runs.save_checkpoint(tmp_path, model, done, {})
+    assert runs.last_checkpoint(tmp_path) == (tmp_path / "checkpoint-10000.weights.h5", 10000)
+    (tmp_path / "checkpoint-9999.weights.h5").touch()
+    assert runs.last_checkpoint(tmp_path)[1] == 10000
+
+
 def test_a_copy_of_a_checkpoint_is_the_users(model, tmp_path) -> None:
     copy = tmp_path / "checkpoint-best.weights.h5"
     copy.write_bytes(b"mine")

@@ -379,7 +379,7 @@ def test_default_home_is_the_cache_of_the_user(tmp_path, monkeypatch):
 
 def test_places_without_its_extra_names_it(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(SourceError, match=r'pip install "colorizer\[datasets\]"') as raised:
+    with pytest.raises(SourceError, match=r'pip install ".\[datasets\]"') as raised:
         source_folder("places365")
     assert "\n" not in str(raised.value)
 

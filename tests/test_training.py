@@ -496,3 +496,15 @@ def test_a_new_run_forgets_what_one_before_left_out(tmp_path, monkeypatch) -> No
     monkeypatch.setattr(training, "estimate_prior", lambda *_: np.ones(313) / 313)
     training._open_run(TrainConfig(), tmp_path, resume=False, steps=1)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "prior.json"]
+
+
+def test_gray_photographs_say_nothing_of_the_gain() -> None:
+    true = np.full((2, 4, 4, 3), 100, "uint8")
+    true[0, ..., 0] = 140
+    gray = np.full_like(true, 110)
+    gray[1] = 100
+    predicted = true + np.uint8(5)
+    errors = [np.mean([30**2, 10**2, 10**2]), 25]  # of gray, of the prediction
+    gain = training._psnr_gain(true, predicted, gray)
+    assert gain == pytest.approx(10 * np.log10(errors[0] / errors[1]), abs=1e-4)
+    assert np.isnan(training._psnr_gain(true[1:], predicted[1:], gray[1:]))

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import h5py
 import keras
@@ -190,7 +191,7 @@ def test_a_released_name_is_not_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "default").mkdir()
     assert weights.find_model("default") == weights.models_folder() / "default.json"
-    refused(tmp_path / "default", "default")
+    refused(Path("default"), "default")
 
 
 def test_folder_without_a_model(tmp_path):
