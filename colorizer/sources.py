@@ -121,8 +121,12 @@ def source_folder(name: str | Path, *, home: Path | None = None) -> Path:
         home = Path(os.environ.get("COLORIZER_HOME") or Path.home() / ".cache" / "colorizer")
     folder = home / str(name)
     if not folder.is_dir():
+        from filelock import FileLock
+
         home.mkdir(parents=True, exist_ok=True)
-        fetch(folder)
+        with FileLock(home / f".{name}.lock"):  # of two commands, or machines, one fetches
+            if not folder.is_dir():
+                fetch(folder)
     return folder
 
 
@@ -132,7 +136,7 @@ def source_folder(name: str | Path, *, home: Path | None = None) -> Path:
 def _fetch_flowers17(folder: Path) -> None:
     archive = _fetch_beside(folder, FLOWERS17)
     extract_photos(archive, folder, {n: FLOWERS17_SPLITS[(n - 1) % 4] for n in range(1, 1361)})
-    archive.unlink(missing_ok=True)
+    archive.unlink()
 
 
 def _fetch_flowers102(folder: Path) -> None:
@@ -142,8 +146,8 @@ def _fetch_flowers102(folder: Path) -> None:
     numbers = loadmat(sets)
     splits = {int(n): split for key, split in FLOWERS102_SPLITS.items() for n in numbers[key].flat}
     extract_photos(archive, folder, splits)
-    archive.unlink(missing_ok=True)
-    sets.unlink(missing_ok=True)
+    archive.unlink()
+    sets.unlink()
 
 
 def _fetch_places365(folder: Path) -> None:
@@ -155,10 +159,11 @@ def _fetch_places365(folder: Path) -> None:
             "places365 needs tensorflow-datasets, which is not installed: "
             'pip install ".[datasets]" in the folder of this project, or give the path of a folder'
         ) from error
-    _need_space(folder.parent, int(PLACES_GIGABYTES * 1e9))
+    partial = folder.with_name(f".{folder.name}.partial")
+    there = sum(path.stat().st_size for path in partial.rglob("*.jpg"))
+    _need_space(folder.parent, int(PLACES_GIGABYTES * 1e9) - there)
     builder = tfds.builder("places365_small")
     builder.download_and_prepare()
-    partial = folder.with_name(f".{folder.name}.partial")
     count, total = 0, sum(builder.info.splits[split].num_examples for split in SPLITS)
     with _progress("places365", unit="photographs") as report:
         for split in SPLITS:
@@ -236,16 +241,7 @@ def extract_photos(archive: Path, folder: Path, split_of: Mapping[int, str]) -> 
             raise SourceError(f"{archive}: photograph {error} is of no split") from error
         if not partial.is_dir():
             raise SourceError(f"{archive}: no photographs image_NUMBER.jpg in it")
-        _publish(partial, folder)
-
-
-def _publish(partial: Path, folder: Path) -> None:
-    """Gives a complete folder its name, unless another process was faster."""
-    try:
         os.replace(partial, folder)
-    except OSError:
-        if not folder.is_dir():
-            raise
 
 
 # ------------------------------------------------------------------------------- downloading

@@ -7,6 +7,8 @@ import shutil
 import sys
 import tarfile
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -238,6 +240,10 @@ def test_full_disk_is_told_before_the_download(server, tmp_path, monkeypatch):
 # ------------------------------------------------------------------------------- the archives
 
 
+def visible(folder):
+    return [path.name for path in folder.iterdir() if path.suffix != ".lock"]
+
+
 def jpeg(shade=100):
     buffer = io.BytesIO()
     Image.new("RGB", (8, 8), (shade, 90, 30)).save(buffer, "JPEG")
@@ -278,7 +284,7 @@ def test_flowers17_has_the_splits_of_the_project(server, flowers17, home):
     assert numbers["validation"] == list(range(3, 81, 4))
     assert numbers["test"] == list(range(4, 81, 4))
     assert (folder / "validation" / "image_0003.jpg").read_bytes() == jpeg(3)
-    assert [path.name for path in home.iterdir()] == ["flowers17"]  # the archive is gone
+    assert visible(home) == ["flowers17"]  # the archive is gone
 
     assert source_folder("flowers17") == folder
     assert len(server.requests) == 1
@@ -298,7 +304,7 @@ def test_flowers102_has_its_official_splits(server, monkeypatch, home):
     assert found == {f"train/image_0000{n}.jpg" for n in (2, 5)} | {
         "validation/image_00001.jpg"
     } | {f"test/image_0000{n}.jpg" for n in (3, 4, 6, 7)}
-    assert [path.name for path in home.iterdir()] == ["flowers102"]
+    assert visible(home) == ["flowers102"]
 
 
 def test_interrupted_extraction_leaves_no_folder(server, flowers17, home, monkeypatch):
@@ -314,7 +320,7 @@ def test_interrupted_extraction_leaves_no_folder(server, flowers17, home, monkey
         patch.setattr(sources, "_write_once", interrupted)
         with pytest.raises(KeyboardInterrupt):
             source_folder("flowers17")
-    assert [path.name for path in home.iterdir()] == ["17flowers.tgz"]
+    assert visible(home) == ["17flowers.tgz"]
     assert len(list(source_folder("flowers17").rglob("*.jpg"))) == 80
     assert len(server.requests) == 1  # the archive was there still
 
@@ -346,7 +352,7 @@ def test_bad_archives_are_refused_in_one_line(server, home, monkeypatch, content
     with pytest.raises(SourceError, match=message) as raised:
         source_folder("flowers17")
     assert "\n" not in str(raised.value)
-    assert [path.name for path in home.iterdir()] == ["17flowers.tgz"]
+    assert visible(home) == ["17flowers.tgz"]
     assert not list(home.parent.glob("*.jpg"))
 
 
@@ -375,6 +381,21 @@ def test_default_home_is_the_cache_of_the_user(tmp_path, monkeypatch):
     monkeypatch.setitem(sources.DATASETS, "flowers17", fetched.append)
     assert source_folder("flowers17") == tmp_path / ".cache/colorizer/flowers17" == fetched[0]
     assert source_folder("flowers17", home=tmp_path / "other") == tmp_path / "other/flowers17"
+
+
+def test_of_two_that_ask_one_fetches(home, monkeypatch):
+    fetched = []
+
+    def fetch(folder):
+        fetched.append(folder)
+        time.sleep(0.2)
+        folder.mkdir()
+
+    monkeypatch.setitem(sources.DATASETS, "slow", fetch)
+    with ThreadPoolExecutor() as pool:
+        folders = list(pool.map(source_folder, ["slow"] * 3))
+    assert folders == [home / "slow"] * 3
+    assert fetched == [home / "slow"]
 
 
 def test_places_without_its_extra_names_it(home, monkeypatch):
@@ -434,7 +455,7 @@ def test_places_is_written_as_files_and_goes_on_after_an_interrupt(home, monkeyp
     assert (folder / "train/0000/image_0000007.jpg").read_bytes() == b"train 7"
     assert (folder / "train/0001/image_0001001.jpg").read_bytes() == b"train 1001"
     assert (folder / "train/0000/image_0000008.jpg").stat().st_mtime_ns == kept
-    assert [path.name for path in home.iterdir()] == ["places365"]
+    assert visible(home) == ["places365"]
 
 
 def test_places_needs_space(home, monkeypatch):
@@ -442,4 +463,9 @@ def test_places_needs_space(home, monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=10**9)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with pytest.raises(SourceError, match=r"32\.0 GB needed, 1\.0 GB free; COLORIZER_HOME"):
+        source_folder("places365")
+    begun = home / ".places365.partial" / "train" / "0000"
+    begun.mkdir(parents=True)
+    (begun / "image_0000000.jpg").write_bytes(bytes(10**8))
+    with pytest.raises(SourceError, match=r"31\.9 GB needed"):
         source_folder("places365")
