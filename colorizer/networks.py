@@ -298,6 +298,12 @@ def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor],
             f"cannot load the weights {weights!r} of extractor {config.extractor!r}: {error}; "
             "a local file may be named as extractor_weights"
         ) from error
+    side = model.input_shape[1]
+    if side not in (None, config.embedding_size):  # with its top it sees one size alone
+        raise ValueError(
+            f"embedding_size must be {side} for the classes of extractor {config.extractor!r}. "
+            f"Received: {config.embedding_size}"
+        )
     model.trainable = False
     for module in vars(keras.applications).values():
         if getattr(module, builder_name, None) is builder:

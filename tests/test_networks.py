@@ -366,6 +366,15 @@ def test_our_own_xception_gets_minus_one_to_one(built):
     np.testing.assert_array_equal(arriving([luminance]), np.repeat(luminance, 3, axis=-1))
 
 
+@pytest.mark.parametrize("changes", [{"embedding_size": 299}, {"fusion": "multiscale"}])
+def test_classes_are_seen_at_the_extractors_own_size(changes):
+    if "fusion" in changes:
+        changes = {**changes, "embedding_size": None}
+    config = dataclasses.replace(TINY_KOALARIZATION, **changes)
+    with pytest.raises(ValueError, match=r"embedding_size must be 224 .*'MobileNetV2'"):
+        build_network(config)
+
+
 def test_a_frozen_extractor_stays_as_it_is(built):
     network = built("mobilenet")
     extractor = network.get_layer("extractor")
