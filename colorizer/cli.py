@@ -18,6 +18,7 @@ Nothing heavy is imported before the command is known to need it.
 
 import argparse
 import dataclasses
+import io
 import itertools
 import json
 import logging
@@ -70,7 +71,7 @@ def _start_backend() -> None:
 
     What was said is shown if the import fails, or if the user asked for TensorFlow's log.
     """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0" or sys.stderr is None:
         return
     # It counts one trace for each of several models as too many for one.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -151,16 +152,16 @@ def _without_results(
     pairs: list[tuple[Path, Path]], arguments: argparse.Namespace
 ) -> list[tuple[Path, Path]]:
     """Leaves out what a run before made of others of the photographs, unless it was named."""
-    from colorizer.photos import mask_targets
+    from colorizer.photos import identity, mask_targets
 
     if len(pairs) == 1:
         return pairs
     targets = [target for _, target in pairs]
     results = {
-        path.resolve() for path in [*targets, *mask_targets(arguments.save_mask, targets)] if path
+        identity(path) for path in [*targets, *mask_targets(arguments.save_mask, targets)] if path
     }
-    results -= {Path(name).resolve() for name in arguments.photos}
-    kept = [(source, target) for source, target in pairs if source.resolve() not in results]
+    results -= {identity(Path(name)) for name in arguments.photos}
+    kept = [(source, target) for source, target in pairs if identity(source) not in results]
     if left := len(pairs) - len(kept):
         print(f"{left} left out: results of a run before", file=sys.stderr)
     return kept
@@ -354,7 +355,7 @@ def _stored_config(arguments: argparse.Namespace, kind: Any) -> Any:
     if stored is not None and not Path(stored).is_file():
         raise ValueError(f"{stored}: no such file; expected the settings of a run")
     try:
-        return kind.from_dict(json.loads(Path(stored).read_text("utf-8")) if stored else {})
+        return kind.from_dict(json.loads(Path(stored).read_text("utf-8-sig")) if stored else {})
     except (ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"{stored}: not the settings of a run: {error}") from error
 
@@ -508,8 +509,10 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     names = ("split", "size", "limit", "vividness", "working_size")
     settings = {name: getattr(arguments, name) for name in names}
     measured, module = _measure(arguments, {**settings, "track": track})
-    module.print_report(measured)  # first: whatever becomes of the files, it is told
-    module.write_report(measured, output)
+    try:
+        module.print_report(measured)
+    finally:  # whether or not anybody reads on; and if the files fail, it has been told
+        module.write_report(measured, output)
     print(f"report: {output}")
     skipped = measured.data["skipped"]
     for name, reason in skipped.items():
@@ -587,6 +590,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code (see the module).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what its encoding lacks must not end the work
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         parsed = _parser().parse_args(_with_command(_with_negative_values(given)))
         return int(parsed.run_command(parsed))

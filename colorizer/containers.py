@@ -148,6 +148,8 @@ def encode_tiff(
     beginning of the file, so that all of it stays valid. Then follow the strips and a new main
     IFD, which takes over the entries about the photograph.
     """
+    import imagecodecs
+
     out = bytearray(exif or _NO_EXIF)
     order, tags, _ = _exif_entries(out)
     kept = (_PORTABLE_TAGS | {_EXIF_IFD, _GPS_IFD}).intersection(tags)
@@ -157,7 +159,7 @@ def encode_tiff(
         difference = samples[top : top + _STRIP_ROWS].copy()
         difference[:, 1:] -= samples[top : top + _STRIP_ROWS, :-1]
         ordered = difference.astype(difference.dtype.newbyteorder(order))
-        data = zlib.compress(ordered.tobytes(), _ZLIB_LEVEL)
+        data = bytes(imagecodecs.deflate_encode(ordered.tobytes(), level=_ZLIB_LEVEL))
         offsets.append(_append(out, data))
         counts.append(len(data))
     fields = _sample_fields(samples, offsets, counts)

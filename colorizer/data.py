@@ -94,11 +94,17 @@ class PhotoStream:
         batches: the `tf.data.Dataset`.
         files: every file of the split, counted as often as it is drawn in an epoch.
         skipped: file → reason, filled while the pipeline runs.
+        remembered: file → decoded photograph, if they are kept in memory.
     """
 
     batches: Any
     files: Sequence[Path]
     skipped: dict[Path, str]
+    remembered: dict[bytes, np.ndarray]
+
+    def close(self) -> None:
+        """Forgets the decoded photographs: TensorFlow keeps the decoder itself for ever."""
+        self.remembered.clear()
 
 
 def split_of(name: str, config: DataConfig) -> str:
@@ -227,11 +233,13 @@ def mean_saturation(rgb: np.ndarray) -> float:
 
 
 def _loader(
-    short_side: int, config: DataConfig, skipped: dict[Path, str], *, remember: bool
+    short_side: int,
+    config: DataConfig,
+    skipped: dict[Path, str],
+    remembered: dict[bytes, np.ndarray] | None,
 ) -> Callable[[bytes], np.ndarray]:
     """Decodes one file; an unusable one gives an empty picture and its reason."""
     empty = np.zeros((0, 0, 3), "uint8")
-    remembered: dict[bytes, np.ndarray] = {}
 
     def decode(path: Path) -> np.ndarray:
         try:
@@ -245,10 +253,10 @@ def _loader(
         return rgb
 
     def load(name: bytes) -> np.ndarray:
-        if name in remembered:
+        if remembered is not None and name in remembered:
             return remembered[name]
         rgb = decode(Path(os.fsdecode(name)))
-        if remember:
+        if remembered is not None:
             remembered[name] = rgb
         return rgb
 
@@ -355,7 +363,8 @@ def load_dataset(
     training = split == "train"
     short_side = round(size * LOAD_MARGIN) if training else size
     remember = training and _fits_in_memory(len(known), short_side, config)
-    load = _loader(short_side, config, skipped, remember=remember)
+    remembered: dict[bytes, np.ndarray] = {}
+    load = _loader(short_side, config, skipped, remembered if remember else None)
     if training:
         _check_one_usable(files, load, skipped)
     names = tf.constant([os.fsencode(path) for path in files])
@@ -389,4 +398,4 @@ def load_dataset(
     else:
         crops = photos.map(centre_crop)
     batches = crops.batch(config.batch_size, drop_remainder=training).map(finish)
-    return PhotoStream(batches.prefetch(4), files, skipped)
+    return PhotoStream(batches.prefetch(4), files, skipped, remembered)

@@ -130,7 +130,7 @@ def read_hints(path: str | Path) -> list[Hint]:
         ValueError: If the file is no such list, saying which entry is none.
     """
     try:
-        entries = json.loads(Path(path).read_text("utf-8"))
+        entries = json.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise ValueError(f"hints file {path}: {error.strerror}") from None
     except ValueError as error:

@@ -85,6 +85,7 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
     8: lambda array: np.rot90(array),
 }
+_RENAME_REFUSES = os.name == "nt"  # to replace a file; elsewhere it replaces without a word
 _DECODERS_LOCK = threading.Lock()
 
 
@@ -352,6 +353,15 @@ def _upright_dpi(dpi: tuple[float, float] | None, orientation: int) -> tuple[flo
     return float(horizontal), float(vertical)
 
 
+def identity(path: Path) -> object:
+    """What two names of one file have in common, also where case does not tell them apart."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path.resolve()
+    return found.st_dev, found.st_ino
+
+
 def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
     """Checks what can be known of a file before there is anything to write.
 
@@ -420,25 +430,25 @@ def _exists(path: Path) -> FileExistsError:
 
 def _publish(data: bytes | bytearray, path: Path, overwrite: bool) -> None:
     """Write under a hidden name beside `path`, then rename: nobody ever sees half a file."""
-    temporary = path.with_name(f".colorizer-{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(f".colorizer-{uuid.uuid4().hex[:8]}.tmp")
     claimed = False
     try:
         with temporary.open("xb") as file:  # unlike tempfile's, of the usual permissions
             file.write(data)
-        if not overwrite:
+        if not overwrite and not _RENAME_REFUSES:
             # An empty file claims the name, and the rename replaces it. Unlike a hard link this
             # works on every file system, and unlike a look beforehand it is free of races.
-            try:
-                path.open("xb").close()
-            except FileExistsError:
-                raise _exists(path) from None
+            path.open("xb").close()
             claimed = True
-        os.replace(temporary, path)
+        (os.replace if overwrite or claimed else os.rename)(temporary, path)
     except BaseException as error:  # Ctrl-C too must not leave anything behind
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if claimed:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        if isinstance(error, FileExistsError):
+            raise _exists(path) from None
         if isinstance(error, OSError) and error.errno:  # name the file that the user named
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
@@ -553,7 +563,8 @@ def _expand(argument: str) -> list[tuple[Path, Path]]:
         return [(path, Path(path.name))]
     if not glob.has_magic(argument):
         raise PhotoError(f"{argument}: no such file or folder; expected a photograph")
-    base = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
+    within = path.parts[bool(path.anchor) :]  # an anchor may have a "?" that is none: \\\\?\\D:\\
+    base = Path(path.anchor, *itertools.takewhile(lambda part: not glob.has_magic(part), within))
     matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
     photos = [photo for match in matches for photo in (_walk(match) if match.is_dir() else [match])]
     return [(photo, photo.relative_to(base)) for photo in photos if _is_photo(photo.name)]

@@ -27,6 +27,8 @@ References
 
 import functools
 import math
+import os
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,7 @@ from colorizer.hints import (
     hint_radii,
     rasterize_hints,
 )
-from colorizer.photos import check_target, mask_targets, read_photo, write_photo
+from colorizer.photos import check_target, identity, mask_targets, read_photo, write_photo
 from colorizer.regions import Region, region_of
 from colorizer.weights import DEFAULT_MODEL, ModelError, load_pretrained
 
@@ -68,6 +70,7 @@ MAX_ASPECT = 4  # the long side at working size, in short sides: a panorama is n
 STRIP_PIXELS = 1 << 20
 REFERENCE_PIXELS = 1 << 20  # about so many of a reference are measured
 METHODS = ("network", "levin")
+_LOADING = threading.Lock()
 LEVIN_PIXELS = 1 << 20  # of what is solved at once: about 0.8 GB
 # How far a hint moves what the network answered, at working size: σ in longer sides of the
 # photograph, and in units of L.
@@ -348,6 +351,7 @@ class Colorizer:
         self.takes = frozenset(self.pretrained.network.input)
         self._stride = networks.network_stride(self.pretrained.config)
         self.pretrained.network.compile(jit_compile=False)
+        self._process = os.getpid()
 
     def predict_ab(
         self,
@@ -392,6 +396,11 @@ class Colorizer:
         inputs = self._network_inputs(small, size, mask, hints)
         height, width = inputs["luminance"].shape[1:3]
         padded = {n: networks.pad_to_multiple(x, self._stride) for n, x in inputs.items()}
+        if os.getpid() != self._process:  # TensorFlow's threads stay behind: it would wait for ever
+            raise RuntimeError(
+                "the network was loaded before this process was forked: start workers with the "
+                "method 'spawn', or make the Colorizer in each"
+            )
         outputs = self.pretrained.network.predict_on_batch(padded)
         ab = networks.predicted_ab(
             outputs,
@@ -554,8 +563,13 @@ class Colorizer:
 
 
 @functools.lru_cache(maxsize=1)
-def _default_colorizer() -> Colorizer:
+def _loaded_colorizer() -> Colorizer:
     return Colorizer()
+
+
+def _default_colorizer() -> Colorizer:
+    with _LOADING:  # of several threads, one loads
+        return _loaded_colorizer()
 
 
 def colorize(image: Any, **options: Any) -> np.ndarray:
@@ -596,19 +610,18 @@ def colorize_files(
     hints = options.get("hints", ())
     if not isinstance(hints, str | Path | np.ndarray):
         options["hints"] = list(hints)  # an iterator would serve the first photograph only
-    inputs = {source.resolve() for source, _ in pairs}
-    written: dict[Path, Path] = {}  # result: its source
+    inputs = {identity(source) for source, _ in pairs}
+    written: dict[object, Path] = {}  # result: its source
     saved = mask_targets(masks, [target for _, target in pairs])
     for (source, target), save_mask in zip(pairs, saved, strict=True):
-        claimed: dict[Path, Path] = {}
+        outputs = [output for output in (target, save_mask) if output is not None]
         try:
-            for output in filter(None, (target, save_mask)):
-                if output.resolve() in inputs:
+            for output in outputs:
+                if identity(output) in inputs:
                     raise ValueError(f"{output} is an input: it is not overwritten")
-                other = written.get(output.resolve()) or claimed.get(output.resolve())
-                if other is not None:
+                if identity(output) in written:
+                    other = written[identity(output)]
                     raise ValueError(f"{output} is the result of {other} already")
-                claimed[output.resolve()] = source
                 output.parent.mkdir(parents=True, exist_ok=True)
             colorizer.colorize_file(
                 source, target, overwrite=overwrite, save_mask=save_mask, **options
@@ -616,5 +629,5 @@ def colorize_files(
         except Exception as error:  # decoders raise nearly anything, TensorFlow errors of its own
             yield source, target, " ".join(str(error).splitlines()) or type(error).__name__
         else:
-            written |= claimed
+            written |= {identity(output): source for output in outputs}
             yield source, target, None

@@ -255,13 +255,14 @@ def _fit(task: PretrainingTask, folder: Path, tables: dict[str, np.ndarray]) -> 
     schedule = warmup_cosine(settings, steps * config.epochs)
     task.compile(optimizer=build_optimizer(settings, schedule), jit_compile=False)
     left = PretrainingFolder(folder, crops, validation, stream.skipped)
-    runs.fit(
-        task,
-        stream.batches,
-        folder,
-        example={"image": crops[0]},
-        epochs=config.epochs,
-        steps=steps,
-        callbacks=[left],
-    )
+    with contextlib.closing(stream):
+        runs.fit(
+            task,
+            stream.batches,
+            folder,
+            example={"image": crops[0]},
+            epochs=config.epochs,
+            steps=steps,
+            callbacks=[left],
+        )
     return stream

@@ -25,6 +25,7 @@ References
         section 3.3.
 """
 
+import contextlib
 import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -230,4 +231,5 @@ def find_learning_rate(
             console=Console(stderr=True),
             transient=True,
         )
-        return range_test(task, batches, lowest=lowest, highest=highest, steps=steps)
+        with contextlib.closing(stream):
+            return range_test(task, batches, lowest=lowest, highest=highest, steps=steps)

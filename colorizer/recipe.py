@@ -39,7 +39,7 @@ def read_recipe(folder: str | Path) -> dict[str, Config]:
     stages: dict[str, Config] = {}
     for path in paths:
         try:
-            described = json.loads(path.read_text("utf-8"))
+            described = json.loads(path.read_text("utf-8-sig"))
             kind = PretrainConfig if "teacher" in described else TrainConfig
             stages[path.stem] = kind.from_dict(described)
         except (ValueError, TypeError, AttributeError) as error:

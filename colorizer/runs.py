@@ -5,9 +5,11 @@ only the last. `skipped.json` names photographs that could not be used by then, 
 interrupted run needs both to go on as if nothing had happened.
 """
 
+import contextlib
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +65,8 @@ def save_checkpoint(
     save_weights(task, final)
     for old in _checkpoints(folder):
         if old != final:
-            old.unlink()
+            with contextlib.suppress(OSError):  # on Windows one that is open; the next save tries
+                old.unlink()
 
 
 def _checkpoints(folder: Path) -> list[Path]:
@@ -127,6 +130,7 @@ def fit(
             initial_epoch=done,
             steps_per_epoch=steps,
             shuffle=False,
+            verbose="auto" if sys.stdout is not None else 0,  # pythonw has none
             callbacks=[*callbacks, log, keras.callbacks.TerminateOnNaN()],
         )
     finally:

@@ -42,6 +42,7 @@ import http.client
 import os
 import re
 import shutil
+import ssl
 import tarfile
 import tempfile
 import time
@@ -333,7 +334,13 @@ def _open(url: str, part: Path) -> http.client.HTTPResponse:
             raise SourceError(f"{url}: {error.code} {error.reason}") from error
         raise _Interrupted(f"{error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _Interrupted(str(getattr(error, "reason", error))) from error
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLCertVerificationError):
+            raise SourceError(
+                f"{url}: {reason.verify_message}: this Python knows no certificate for it "
+                "(on macOS run its Install Certificates.command; behind a proxy set SSL_CERT_FILE)"
+            ) from error
+        raise _Interrupted(str(reason)) from error
     sent = response.headers.get("Content-Range", "")
     if response.status == 206 and not sent.startswith(f"bytes {start}-"):
         response.close()

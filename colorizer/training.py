@@ -23,6 +23,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -309,7 +310,9 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
     with dtype_policy(config.precision):
         stream = _fit(config, folder, prior, steps)
     for path, reason in sorted(stream.skipped.items()):
-        print(f"skipped {path}: {reason}".encode(errors="backslashreplace").decode())
+        encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+        told = f"skipped {path}: {reason}".encode(encoding, "backslashreplace")
+        print(told.decode(encoding))
     if stream.skipped:
         print(f"{len(stream.skipped)} of {len(set(stream.files))} files skipped")
     return folder / "model.json"
@@ -335,16 +338,17 @@ def _fit(config: TrainConfig, folder: Path, prior: np.ndarray, steps: int) -> da
     task = build_task(config, prior)
     schedule = warmup_cosine(config, steps * config.epochs)
     task.compile(optimizer=build_optimizer(config, schedule), jit_compile=False)
-    runs.fit(
-        task,
-        stream.batches,
-        folder,
-        example=validation,
-        epochs=config.epochs,
-        steps=steps,
-        callbacks=[
-            RunFolder(folder, prior, validation, stream.skipped, config),
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        ],
-    )
+    with contextlib.closing(stream):
+        runs.fit(
+            task,
+            stream.batches,
+            folder,
+            example=validation,
+            epochs=config.epochs,
+            steps=steps,
+            callbacks=[
+                RunFolder(folder, prior, validation, stream.skipped, config),
+                keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+            ],
+        )
     return stream

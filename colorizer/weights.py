@@ -7,6 +7,7 @@ Keras's own layout numbers the layers of a kind in the order of the graph, so th
 would shift all that follow; names do not shift. Nothing in either file is executed or unpickled.
 """
 
+import contextlib
 import dataclasses
 import glob
 import hashlib
@@ -193,5 +194,6 @@ def save_pretrained(model: Pretrained, path: str | Path) -> Path:
         text.unlink(missing_ok=True)
     for old in path.parent.glob(f"{glob.escape(path.stem)}-????????.weights.h5"):
         if old != weights:
-            old.unlink()
+            with contextlib.suppress(OSError):  # on Windows one that is open; the next save tries
+                old.unlink()
     return path

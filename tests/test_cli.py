@@ -740,6 +740,30 @@ def test_where_masks_go_is_checked_before_any_work(tmp_path, capsys, name, count
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("encoding", ["cp437", "ascii"])
+def test_a_narrow_console_does_not_end_the_help(encoding) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    command = [sys.executable, "main.py", "train", "--help"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert rb"\u03bb" in done.stdout or "λ".encode(encoding, "ignore") in done.stdout
+
+
+def test_figures_are_written_whether_or_not_they_are_read(tmp_path, monkeypatch) -> None:
+    """`evaluate … | head` closes the pipe, and rich leaves by SystemExit."""
+    written = []
+
+    def leave(_):
+        raise SystemExit(1)
+
+    module = SimpleNamespace(
+        print_report=leave, write_report=lambda measured, folder: written.append(folder)
+    )
+    monkeypatch.setattr(cli, "_measure", lambda *_: (SimpleNamespace(data={"skipped": {}}), module))
+    assert run("evaluate", "--data", tmp_path, "-o", tmp_path / "out") == 1
+    assert written == [tmp_path / "out"]
+
+
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_gray_reference_is_refused_before_any_work(photo, tmp_path, capsys, mode) -> None:
     reference = tmp_path / "reference.png"

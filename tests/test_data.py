@@ -568,6 +568,16 @@ def test_photographs_are_decoded_once_if_they_fit(twelve, monkeypatch, gigabytes
 # ------------------------------------------------------------------------ unusable photographs
 
 
+def test_a_closed_stream_forgets_its_photographs(twelve):
+    """TensorFlow keeps every function that it was ever given, and with it what that holds."""
+    stream = load_dataset(config_of(twelve))
+    for _ in stream.batches.take(8):
+        pass
+    assert len(stream.remembered) == 12
+    stream.close()
+    assert stream.remembered == {}
+
+
 @CACHES
 def test_unusable_files_are_left_out_and_named(flawed, cache):
     folder, reasons = flawed

@@ -1046,6 +1046,31 @@ def test_a_file_that_appears_meanwhile_is_not_overwritten(tmp_path, monkeypatch)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
 
 
+@pytest.mark.parametrize("exists", [False, True])
+def test_where_a_rename_refuses_to_replace_no_name_is_claimed(tmp_path, monkeypatch, exists):
+    """As on Windows, where an empty file that a scanner has opened could not be replaced."""
+    path = tmp_path / "a.png"
+
+    def rename(source, target):
+        assert path.exists() == exists
+        if exists:
+            raise FileExistsError(17, "File exists")
+        os.replace(source, target)
+
+    monkeypatch.setattr("colorizer.photos._RENAME_REFUSES", True)
+    monkeypatch.setattr("colorizer.photos.check_target", lambda *_, **__: None)
+    monkeypatch.setattr(os, "rename", rename)
+    if exists:
+        path.write_bytes(b"precious")
+        with pytest.raises(FileExistsError, match=r"a\.png: exists already"):
+            write_photo(path, RGB8)
+        assert path.read_bytes() == b"precious"
+    else:
+        write_photo(path, RGB8)
+        np.testing.assert_array_equal(read_photo(path).pixels, RGB8)
+    assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
+
+
 def test_errors_name_the_file_that_was_asked_for(tmp_path):
     path = tmp_path / "missing" / "a.png"
     with pytest.raises(FileNotFoundError, match=re.escape(str(path))) as caught:

@@ -1,9 +1,12 @@
 """Arrays and files: through the released model, and, where it is steered, through a stub."""
 
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -308,7 +311,7 @@ def test_a_result_and_its_mask_are_two_files(steered, tmp_path, overwrite) -> No
     source, out = tmp_path / "a.png", tmp_path / "out.png"
     Image.fromarray(ramp(20, 30, "uint8")).save(source)
     [(_, _, problem)] = colorize_files(steered, [(source, out)], masks=out, overwrite=overwrite)
-    assert "is the result of" in problem
+    assert "need a file each" in problem
     with pytest.raises(ValueError, match="a file each"):
         steered.colorize_file(
             source, out, save_mask=tmp_path / "." / "out.png", overwrite=overwrite
@@ -338,6 +341,39 @@ def test_any_error_of_one_photograph_leaves_the_others(steered, tmp_path, monkey
     pairs = [(tmp_path / "a.png", tmp_path / n) for n in ("x.png", "y.png")]
     monkeypatch.setattr(steered, "predict_field", fail)
     assert [p for *_, p in colorize_files(steered, pairs)] == ["out of memory"] * 2
+
+
+def test_another_name_of_an_input_is_the_input(steered, tmp_path) -> None:
+    """As `IMG.jpg` and `img.jpg` are one file where case does not count."""
+    source, alias = tmp_path / "a.png", tmp_path / "b.png"
+    Image.fromarray(ramp(20, 30, "uint8")).save(source)
+    os.link(source, alias)
+    before = source.read_bytes()
+    [(_, _, problem)] = colorize_files(steered, [(source, alias)], overwrite=True)
+    assert "is an input" in problem
+    assert source.read_bytes() == before
+
+
+def test_a_network_from_before_a_fork_is_refused(steered, monkeypatch) -> None:
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(RuntimeError, match="spawn"):
+        steered(ramp(20, 30, "uint8"))
+
+
+def test_of_several_threads_one_loads(monkeypatch) -> None:
+    loaded = []
+
+    def load():
+        loaded.append(1)
+        time.sleep(0.1)
+        return object()
+
+    predict._loaded_colorizer.cache_clear()
+    monkeypatch.setattr(predict, "Colorizer", load)
+    with ThreadPoolExecutor(4) as pool:
+        found = set(pool.map(lambda _: predict._default_colorizer(), range(4)))
+    predict._loaded_colorizer.cache_clear()
+    assert (len(found), len(loaded)) == (1, 1)
 
 
 def test_existing_results_stay_unless_told(steered, tmp_path) -> None:
@@ -698,7 +734,7 @@ def test_masks_never_overwrite_an_input_or_a_result(steered, tmp_path) -> None:
     source, target = tmp_path / "a.png", tmp_path / "b.png"
     Image.fromarray(photo((20, 30))).save(source)
     before = source.read_bytes()
-    for masks, told in ((source, "is an input"), (target, "is the result of")):
+    for masks, told in ((source, "is an input"), (target, "need a file each")):
         [(_, _, problem)] = colorize_files(steered, [(source, target)], masks=masks, overwrite=True)
         assert told in problem
     assert source.read_bytes() == before

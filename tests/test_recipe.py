@@ -58,6 +58,12 @@ def test_stages_are_read_in_the_order_of_their_names(written) -> None:
     assert stages["3-whole"].learning_rate == 5e-4
 
 
+def test_a_config_may_begin_with_a_byte_order_mark(written) -> None:
+    path = written / "3-whole.json"
+    path.write_text(path.read_text(), "utf-8-sig")
+    assert recipe.read_recipe(written)["3-whole"].seed == 7
+
+
 def test_each_run_starts_from_the_one_before(written, runs, tmp_path) -> None:
     photos, out = tmp_path / "photos", tmp_path / "runs"
     for name in "ab":

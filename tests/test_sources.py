@@ -4,10 +4,12 @@ import hashlib
 import http.server
 import io
 import shutil
+import ssl
 import sys
 import tarfile
 import threading
 import time
+import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -199,6 +201,18 @@ def test_unreachable_server_is_one_line(tmp_path, waits):
         download("http://127.0.0.1:9/file", tmp_path / "file", checksum="md5:0", retries=1)
     assert "\n" not in str(raised.value)
     assert waits == [1]
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(tmp_path, monkeypatch, waits):
+    def refuse(*_, **__):
+        error = ssl.SSLCertVerificationError()
+        error.verify_message = "unable to get local issuer certificate"
+        raise urllib.error.URLError(error)
+
+    monkeypatch.setattr(sources.urllib.request, "urlopen", refuse)
+    with pytest.raises(SourceError, match=r"local issuer certificate.*SSL_CERT_FILE"):
+        download("https://localhost/x", tmp_path / "x", checksum="md5:0")
+    assert waits == []
 
 
 def test_wrong_checksum_names_what_was_expected_and_deletes(server, tmp_path):
