@@ -997,7 +997,7 @@ def test_failure_leaves_nothing_behind(
     if where == "encode":
         monkeypatch.setattr(photos.Image.Image, "save", failing(error))
         monkeypatch.setattr(imagecodecs, "png_encode", failing(error))
-        monkeypatch.setattr(zlib, "compress", failing(error))
+        monkeypatch.setattr(imagecodecs, "deflate_encode", failing(error))
     elif where == "write":
 
         def open_full(self: Path, mode: str):
