@@ -31,10 +31,11 @@ References
     [1] Heusel et al., "GANs trained by a two time-scale update rule", NeurIPS 2017.
 """
 
+import collections
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -113,8 +114,13 @@ class Evaluation:
 # ------------------------------------------------------------------------- the photographs
 
 
-def _survey(survey: Survey, track: Track) -> tuple[np.ndarray, np.ndarray]:
-    """Reads all true photographs: the class weights (313,) of their colours, their mean ab (2,)."""
+def _survey(
+    survey: Survey, chosen: Collection[str], track: Track
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Reads all true photographs: the class weights (313,) of their colours, their mean ab (2,).
+
+    The weights are None where no metric that was chosen needs them.
+    """
     ab_means: list[np.ndarray] = []
 
     def truths() -> Iterator[RGB]:
@@ -122,7 +128,11 @@ def _survey(survey: Survey, track: Track) -> tuple[np.ndarray, np.ndarray]:
             ab_means.append(rgb2lab(true)[..., 1:].mean(axis=(0, 1)))
             yield true
 
-    weights = metrics.rebalancing_weights(truths(), bins=color.AB_BINS)
+    weights = None
+    if "auc_rebalanced" in chosen:
+        weights = metrics.rebalancing_weights(truths(), bins=color.AB_BINS)
+    else:
+        collections.deque(truths(), maxlen=0)
     return weights, np.mean(ab_means, axis=0)
 
 
@@ -180,7 +190,7 @@ class _Tally:
         self,
         chosen: Sequence[str],
         photographs: Sequence[Photograph],
-        class_weights: np.ndarray,
+        class_weights: np.ndarray | None,
         extract: Any | None,
     ) -> None:
         self.chosen, self.extract = chosen, extract
@@ -195,7 +205,7 @@ class _Tally:
         """Measures one photograph, coloured by each model."""
         gray_rgb = np.repeat(gray, 3, axis=-1)
         for model, predicted in outputs.items():
-            measured = metrics.measure(true, predicted, **self.options)
+            measured = metrics.measure(true, predicted, names=self.chosen, **self.options)
             measured["psnr_gain"] = metrics.psnr_gain(true, predicted, gray_rgb)
             figures = {name: measured[name] for name in self.chosen if name in measured}
             self.rows.append(Row(photo.source, photo.name, model, figures))
@@ -298,7 +308,7 @@ def evaluate(
     survey = Survey(size, benchmark.find_photographs(sources, split, limit))
     networks = benchmark.load_networks(named, working_size=working_size)
     extract = _extractor(features) if features else None
-    weights, mean_ab = _survey(survey, track)
+    weights, mean_ab = _survey(survey, chosen, track)
     systems = {label: _baseline(label, mean_ab) for label in named if label not in networks}
     systems |= {label: _colored_by(network, vividness) for label, network in networks.items()}
     tally = _Tally(chosen, survey.photographs, weights, extract)

@@ -26,7 +26,7 @@ References:
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
@@ -299,10 +299,17 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def measure(true: RGB, predicted: RGB, **options: ArrayLike | None) -> dict[str, Ratio]:
+def measure(
+    true: RGB,
+    predicted: RGB,
+    *,
+    names: Collection[str] = METRICS.keys(),
+    **options: ArrayLike | None,
+) -> dict[str, Ratio]:
     """Measure one photograph: metric name to `Ratio`, whose `.value` is the photograph's own.
 
     Args:
+        names: of the metrics wanted; others cost nothing.
         **options: `bins` and `class_weights` as for `auc_rebalanced`, `mask` as for `leakage`.
             Metrics that need one that is absent or None are left out.
     """
@@ -312,7 +319,7 @@ def measure(true: RGB, predicted: RGB, **options: ArrayLike | None) -> dict[str,
         raise ValueError(f"options: expected any of {known}, received {sorted(options)}")
     row = {}
     for name, metric in METRICS.items():
-        if metric.per_image and options.keys() >= set(metric.needs):
+        if name in names and metric.per_image and options.keys() >= set(metric.needs):
             figure = metric.function(true, predicted, **{key: options[key] for key in metric.needs})
             row[name] = figure if isinstance(figure, Ratio) else Ratio(figure, 1.0)
     return row

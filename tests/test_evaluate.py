@@ -184,6 +184,17 @@ def test_rebalancing_weights_come_from_the_true_photographs(home) -> None:
     assert evaluation.figures["all"]["truth_64"]["auc_rebalanced"] == expected
 
 
+def test_metrics_not_asked_for_are_not_measured(home, monkeypatch) -> None:
+    whole = run(["mean_color"], ["flowers"])
+    monkeypatch.setattr(metrics, "_bin_index", None)
+    monkeypatch.setattr(metrics, "_edges", None)
+    some = run(["mean_color"], ["flowers"], metrics=["psnr_gain", "delta_e"])
+    assert list(some.figures["all"]["mean_color"]) == ["psnr_gain", "delta_e"]
+    for name in ("psnr_gain", "delta_e"):
+        expected = whole.figures["all"]["mean_color"][name]
+        assert some.figures["all"]["mean_color"][name] == expected
+
+
 # ------------------------------------------------------------------------- a network, features
 
 

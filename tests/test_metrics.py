@@ -466,6 +466,12 @@ def test_measure_leaves_out_what_lacks_its_options():
     assert not {"auc_rebalanced", "leakage", "frechet_distance"} & row.keys()
 
 
+def test_measure_computes_what_is_wanted_alone(monkeypatch):
+    monkeypatch.setattr(metrics, "_lab", None)  # neither needs Lab
+    row = metrics.measure(noise(1), noise(2), names=["colorfulness", "psnr"], bins=BINS)
+    assert list(row) == ["psnr", "colorfulness"]
+
+
 def test_measure_converts_each_photograph_once(monkeypatch):
     seen = []
     convert = color.rgb2lab
