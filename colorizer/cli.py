@@ -17,6 +17,7 @@ Nothing heavy is imported before the command is known to need it.
 """
 
 import argparse
+import collections
 import dataclasses
 import io
 import itertools
@@ -26,7 +27,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -167,6 +168,25 @@ def _without_results(
     return kept
 
 
+def _already_done(pairs: list[tuple[Path, Path]], arguments: argparse.Namespace) -> set[Path]:
+    """Of several photographs those whose results are there, as after an interruption."""
+    from colorizer.photos import identity, mask_targets
+
+    if len(pairs) == 1 or arguments.overwrite:
+        return set()
+    targets = [target for _, target in pairs]
+    # An input, or one result of two photographs, is no such result but a mistake to be told.
+    odd = collections.Counter(identity(path) for pair in pairs for path in pair)
+    return {
+        source
+        for (source, target), mask in zip(
+            pairs, mask_targets(arguments.save_mask, targets), strict=True
+        )
+        if odd[identity(target)] == 1
+        and all(os.path.lexists(path) for path in (target, mask) if path is not None)
+    }
+
+
 def _colorize(arguments: argparse.Namespace) -> int:
     from colorizer.photos import find_photos
 
@@ -175,12 +195,13 @@ def _colorize(arguments: argparse.Namespace) -> int:
     _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
     _make_folder(folder)
+    done = _already_done(pairs, arguments)
     if not arguments.overwrite and all(os.path.lexists(target) for _, target in pairs):
         told = (
             (source, target, f"{target}: exists already; --overwrite replaces it")
             for source, target in pairs
         )
-        return _told(told, len(pairs))  # at once: nothing needs a network
+        return _told(told, len(pairs), done)  # at once: nothing needs a network
 
     _start_backend()
 
@@ -203,7 +224,7 @@ def _colorize(arguments: argparse.Namespace) -> int:
         strength=arguments.strength,
         **options,
     )
-    return _told(results, len(pairs))
+    return _told(results, len(pairs), done)
 
 
 def _make_folder(folder: Path) -> None:
@@ -220,9 +241,11 @@ def _make_folder(folder: Path) -> None:
         raise PermissionError(f"-o: cannot write to the folder {folder}")
 
 
-def _told(results: Iterator[tuple[Path, Path, str | None]], total: int) -> int:
-    """Reports each photograph as it is done; the exit code."""
-    done, failed = 0, 0
+def _told(
+    results: Iterator[tuple[Path, Path, str | None]], total: int, before: Collection[Path]
+) -> int:
+    """Reports each photograph as it is done, but what was done before; the exit code."""
+    done, failed, kept = 0, 0, 0
     with _progress() as progress:
         for source, target, problem in progress.track(
             results, total=total, description="Colouring"
@@ -230,6 +253,9 @@ def _told(results: Iterator[tuple[Path, Path, str | None]], total: int) -> int:
             if problem is None:
                 done += 1
                 told, style = str(target), None
+            elif source in before:
+                kept += 1
+                continue
             else:
                 failed += 1
                 named = problem if str(source) in problem else f"{source}: {problem}"
@@ -237,7 +263,8 @@ def _told(results: Iterator[tuple[Path, Path, str | None]], total: int) -> int:
             progress.console.print(
                 told, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
             )
-    print(f"{done} coloured" + (f", {failed} failed" if failed else ""))
+    counts = f"{done} coloured" + (f", {failed} failed" if failed else "")
+    print(counts + (f", {kept} done before (--overwrite replaces them)" if kept else ""))
     return 1 if failed else 0
 
 

@@ -274,6 +274,35 @@ def test_what_exists_is_told_before_a_network_is_loaded(photo, tmp_path, capsys,
     assert (tmp_path / "b.png").read_bytes() == b"mine"
 
 
+def test_a_folder_that_was_interrupted_goes_on(photo, tmp_path, capsys, monkeypatch) -> None:
+    album, out, masks = (tmp_path / name for name in ("album", "out", "masks"))
+    for name in ("a", "b", "c"):
+        album.joinpath("deep").mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, album / "deep" / f"{name}.png")
+    shutil.copy(photo, album / "d.png")
+    out.joinpath("deep").mkdir(parents=True)
+    (out / "deep" / "b_colorized.png").write_bytes(b"done before")
+    assert run(album, "-o", out) == 0
+    assert capsys.readouterr().out.endswith(
+        "3 coloured, 1 done before (--overwrite replaces them)\n"
+    )
+    assert (out / "deep" / "b_colorized.png").read_bytes() == b"done before"
+    assert size_of(out / "deep" / "c_colorized.png") == (60, 40)
+
+    assert run(album, "-o", out, "--save-mask", masks) == 1  # the masks are not there
+    assert "0 coloured, 4 failed\n" in capsys.readouterr().out
+    monkeypatch.setattr(cli, "_start_backend", lambda: pytest.fail("loaded"))
+    assert run(album, "-o", out) == 0
+    assert capsys.readouterr().out == "0 coloured, 4 done before (--overwrite replaces them)\n"
+
+
+def test_a_result_that_is_no_result_of_its_own_is_told(photo, tmp_path, capsys) -> None:
+    other = tmp_path / "photo_colorized.png"
+    shutil.copy(photo, other)
+    assert run(photo, other, "-o", tmp_path) == 1  # named, hence an input
+    assert "1 coloured, 1 failed\n" in capsys.readouterr().out
+
+
 def test_several_photographs_do_not_go_into_one_file(photo, tmp_path, capsys) -> None:
     shutil.copy(photo, tmp_path / "twin.png")
     assert run(photo, tmp_path / "twin.png", "-o", tmp_path / "o.png") == 2
