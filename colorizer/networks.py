@@ -272,17 +272,27 @@ def _xception_half(weights: str | None) -> keras.Model:
     return extractor
 
 
-def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor], Tensor]]:
-    """A frozen extractor of `keras.applications` and the preprocessing it was trained with."""
-    builder_name = "Xception" if config.extractor == "xception" else config.extractor
-    builder = getattr(keras.applications, builder_name, None)
+def _builder(extractor: str) -> Callable[..., keras.Model]:
+    """What builds an extractor of `keras.applications`.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    builder = getattr(
+        keras.applications, "Xception" if extractor == "xception" else extractor, None
+    )
     if not callable(builder):
         known = sorted(n for n in dir(keras.applications) if n[0].isupper())
         raise ValueError(
             f"extractor must be 'xception', 'xception_half' or one of {known}. "
-            f"Received: {config.extractor!r}"
+            f"Received: {extractor!r}"
         )
-    weights = config.extractor_weights
+    return builder
+
+
+def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor], Tensor]]:
+    """A frozen extractor of `keras.applications` and the preprocessing it was trained with."""
+    builder, weights = _builder(config.extractor), config.extractor_weights
     _check_weights_file(weights)
     top = config.embedding == "classes"
     arguments: dict[str, Any] = {"weights": weights, "include_top": top}
@@ -306,7 +316,7 @@ def _application(config: NetworkConfig) -> tuple[keras.Model, Callable[[Tensor],
         )
     model.trainable = False
     for module in vars(keras.applications).values():
-        if getattr(module, builder_name, None) is builder:
+        if getattr(module, builder.__name__, None) is builder:
             return model, module.preprocess_input
     raise ValueError(f"extractor {config.extractor!r} has no preprocess_input in Keras")
 
@@ -500,16 +510,8 @@ def _refuse_ignored(config: NetworkConfig, *, embedding_input: bool) -> None:
         )
 
 
-def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> keras.Model:
-    """Builds the network of a config.
-
-    Args:
-        config: what to build.
-        embedding_input: leave the extractor out and take its `embedding` as an input, for
-            training on embeddings that were computed once.
-
-    Returns:
-        A functional model of named inputs and outputs (see the module's conventions).
+def check_network(config: NetworkConfig, *, embedding_input: bool = False) -> None:
+    """Refuses what `build_network` would; whether weights can be loaded is not tried.
 
     Raises:
         ValueError: a setting is not one of those known, two do not go together, or the
@@ -522,12 +524,31 @@ def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> ke
     if not 0 < config.width < math.inf:
         raise ValueError(f"width must be a positive number. Received: {config.width!r}")
     _refuse_ignored(config, embedding_input=embedding_input)
+    if config.extractor != "xception_half":
+        _builder(config.extractor)
     encoder_stride = math.prod(stride for _, stride in config.encoder)
     if encoder_stride >> (len(config.decoder) - 1) < 1 or not config.decoder:
         raise ValueError(
             f"decoder must have 1 to {encoder_stride.bit_length()} stages after an encoder of "
             f"stride {encoder_stride}. Received: {len(config.decoder)}"
         )
+
+
+def build_network(config: NetworkConfig, *, embedding_input: bool = False) -> keras.Model:
+    """Builds the network of a config.
+
+    Args:
+        config: what to build.
+        embedding_input: leave the extractor out and take its `embedding` as an input, for
+            training on embeddings that were computed once.
+
+    Returns:
+        A functional model of named inputs and outputs (see the module's conventions).
+
+    Raises:
+        ValueError: as of `check_network`, or weights that cannot be loaded.
+    """
+    check_network(config, embedding_input=embedding_input)
     return NETWORKS[config.network](config, embedding_input=embedding_input)
 
 

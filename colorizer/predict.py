@@ -60,11 +60,15 @@ from colorizer.hints import (
 )
 from colorizer.photos import check_target, identity, mask_targets, read_photo, write_photo
 from colorizer.regions import Region, region_of
-from colorizer.weights import DEFAULT_MODEL, ModelError, load_pretrained
+from colorizer.weights import (
+    DEFAULT_MODEL,
+    LARGEST_WORKING_SIZE,
+    ModelError,
+    load_pretrained,
+)
 
 DEFAULT_VIVIDNESS = 0.5
 DEFAULT_WORKING_SIZE = 256
-LARGEST_WORKING_SIZE = 1024  # networks learn at 64 to 256; this is gigabytes already
 LARGEST_CHROMA_GAIN = 4  # beyond it, a mistake in a model's JSON
 MAX_ASPECT = 4  # the long side at working size, in short sides: a panorama is not enlarged
 STRIP_PIXELS = 1 << 20
@@ -249,7 +253,7 @@ def _levin_field(luminance: np.ndarray, hints: HintsLike, reference: Any) -> Fie
     """The hints' colours, spread without a network; of a large photograph on a smaller copy."""
     if reference is not None:
         raise ValueError("reference: changes a network's colours; method 'levin' has none")
-    if not isinstance(hints, str | Path | np.ndarray):
+    if isinstance(hints, Iterator):
         hints = list(hints)  # both forms of them are needed
     ab, confidence = as_scribbles(hints, luminance.shape)
     if not confidence.any():
@@ -557,9 +561,18 @@ class Colorizer:
             mask = _resolve_mask(Region() if asked is None else asked, luminance)
             options["mask"] = mask
             gray = np.rint(mask * 255).astype("uint8")
-        write_photo(target, self(photo.pixels, **options), like=photo, overwrite=overwrite)
-        if save_mask is not None:
-            write_photo(save_mask, gray, overwrite=overwrite)
+        result = self(photo.pixels, **options)
+        if save_mask is None:
+            write_photo(target, result, like=photo, overwrite=overwrite)
+            return
+        there = os.path.lexists(save_mask)
+        write_photo(save_mask, gray, overwrite=overwrite)
+        try:
+            write_photo(target, result, like=photo, overwrite=overwrite)
+        except BaseException:  # Ctrl-C as well: both, or none
+            if not there:
+                os.unlink(save_mask)
+            raise
 
 
 @functools.lru_cache(maxsize=1)
@@ -607,9 +620,8 @@ def colorize_files(
         (source, target, None) or (source, target, what went wrong in one line).
     """
     pairs = list(pairs)
-    hints = options.get("hints", ())
-    if not isinstance(hints, str | Path | np.ndarray):
-        options["hints"] = list(hints)  # an iterator would serve the first photograph only
+    if isinstance(options.get("hints"), Iterator):
+        options["hints"] = list(options["hints"])  # it would serve the first photograph only
     inputs = {identity(source) for source, _ in pairs}
     written: dict[object, Path] = {}  # result: its source
     saved = mask_targets(masks, [target for _, target in pairs])

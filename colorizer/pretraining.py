@@ -133,16 +133,18 @@ def _open_run(
     if not resume:
         if runs.last_checkpoint(folder)[0] is not None:
             raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
+        runs.read_config(described, PretrainConfig.from_dict)  # another's is not overwritten
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "features.json").unlink(missing_ok=True)
+        for found in ("features.json", "skipped.json"):
+            (folder / found).unlink(missing_ok=True)
         runs.write_json(described, dataclasses.asdict(config))
         runs.write_json(named, list(classes))
         return
-    stored = runs.read_json(described, None)
+    stored = runs.read_config(described, PretrainConfig.from_dict)
     if stored is None:
         raise ValueError(f"nothing to resume in {folder}: no config.json")
     # Compared as configs, so that a setting newer than the run has its default.
-    if PretrainConfig.from_dict(stored) != config:
+    if stored != config:
         raise ValueError(f"{described} is of a run with other settings; cannot resume it")
     if runs.read_json(named, None) != list(classes):
         raise ValueError(f"{named} has other classes than the photographs; cannot resume the run")

@@ -10,13 +10,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import keras
 
 PREFIX, SUFFIX = "checkpoint-", ".weights.h5"
+Config = TypeVar("Config")
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -29,6 +30,20 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, missing: Any = None) -> Any:
     """What a file holds, or `missing` if it is not there."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else missing
+
+
+def read_config(path: Path, parse: Callable[[Any], Config]) -> Config | None:
+    """The config that a run has left in a file, or None if there is no file.
+
+    Raises:
+        ValueError: the file is no such config.
+    """
+    if not path.is_file():
+        return None
+    try:
+        return parse(read_json(path))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not the config of a run: {error}") from error
 
 
 def save_weights(model: keras.Model, path: Path) -> None:

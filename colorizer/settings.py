@@ -13,7 +13,7 @@ from typing import Any
 from colorizer import color, masks
 from colorizer.data import DataConfig
 from colorizer.extractors import check_application
-from colorizer.networks import NetworkConfig, network_stride
+from colorizer.networks import NetworkConfig, check_network, network_stride
 
 AUTO = "auto"
 HINT_SHARE = 0.75
@@ -177,6 +177,7 @@ def check_settings(config: TrainConfig) -> None:
     for unfit, told in _misfits(config):
         if unfit:
             raise ValueError(told)
+    check_network(config.network)
     if config.perceptual_weight:
         check_application(
             config.perceptual_network, known=PERCEPTUAL_NETWORKS, argument="perceptual_network"

@@ -112,7 +112,10 @@ class RunFolder(keras.callbacks.Callback):
             rebalancing=self.run.rebalancing,
             details={
                 # The scale at which it saw photographs, whole before they were cropped.
-                "working_size": round(self.run.data.image_size * data.LOAD_MARGIN),
+                "working_size": min(
+                    round(self.run.data.image_size * data.LOAD_MARGIN),
+                    weights.LARGEST_WORKING_SIZE,
+                ),
                 "training": [*self.lineage, _published(self.run) | {"epochs_done": done}],
             },
         )
@@ -205,22 +208,13 @@ def _psnr_gain(true: np.ndarray, predicted: np.ndarray, gray: np.ndarray) -> flo
 # --------------------------------------------------------------------------------- the run
 
 
-def _stored_config(path: Path) -> TrainConfig | None:
-    if not path.is_file():
-        return None
-    try:
-        return TrainConfig.from_dict(json.loads(path.read_text("utf-8")))
-    except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not the config of a run: {error}") from error
-
-
 def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) -> np.ndarray:
     """Creates the run's folder, or checks that it belongs to this config; the prior.
 
     A run that failed before its first epoch was complete has nothing to lose and is begun anew.
     """
     described, stored = folder / "config.json", folder / "prior.json"
-    known = _stored_config(described)
+    known = runs.read_config(described, TrainConfig.from_dict)
     if resume:
         if known is None:
             raise ValueError(f"nothing to resume in {folder}: no config.json")

@@ -25,6 +25,7 @@ from colorizer.color import rebalancing_weights
 from colorizer.networks import NetworkConfig, build_network
 
 FORMAT = 1
+LARGEST_WORKING_SIZE = 1024  # pixels; networks learn at 64 to 256: this is gigabytes already
 DEFAULT_MODEL = "default"
 
 PRESETS: dict[str, str] = {

@@ -484,6 +484,13 @@ def asked(monkeypatch) -> dict:
     return told
 
 
+def test_vividness_and_strength_reach_the_colorizer(photo, tmp_path, asked) -> None:
+    assert run(photo, "-o", tmp_path / "out", "--vividness", 0.25, "--strength", 0.5) == 0
+    assert (asked["vividness"], asked["strength"]) == (0.25, 0.5)
+    assert run(photo, "-o", tmp_path / "out") == 0
+    assert (asked["vividness"], asked["strength"]) == (None, 1.0)
+
+
 TRIANGLE = "1,2,50,2,30.5,38"
 
 

@@ -215,6 +215,13 @@ def test_a_network_sees_no_colour(home, tiny) -> None:
     assert (colored["tiny"] != colored["gray"]).any()
 
 
+def test_a_network_is_measured_at_the_vividness_that_is_told(home, tiny) -> None:
+    colored = [run([tiny], ["flowers"], limit=1, vividness=v).examples[0] for v in (0.0, 1.0)]
+    assert (colored[0]["tiny"] != colored[1]["tiny"]).any()
+    again = Colorizer(home / tiny)(colored[0]["gray"], vividness=1.0)
+    assert_array_equal(again, colored[1]["tiny"])
+
+
 def test_models_are_told_apart_by_their_checksums(home, tiny) -> None:
     evaluation = run(["gray", tiny], limit=1, vividness=0.25, working_size=48)
     described = json.loads((home / tiny).read_text("utf-8"))

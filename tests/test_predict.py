@@ -14,11 +14,11 @@ import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image
+from PIL import Image, ImageCms
 from skimage import color as skcolor
 from skimage import data as samples
 
-from colorizer import networks, predict
+from colorizer import color, networks, predict
 from colorizer.classical import levin_colorize
 from colorizer.hints import rasterize_hints
 from colorizer.masks import make_mask
@@ -459,14 +459,16 @@ def test_steered_strips_do_not_show(steered, monkeypatch) -> None:
         ((1, 1, "red"), r"hints\[0\] must be x, y, a colour.*Received: 1$"),
         (7, r"hints must be \(x, y, colour\[, radius\]\) each.*Received: 7"),
         (None, r"hints must be .*Received: None"),
+        ({"x": 1, "y": 1, "colour": "red"}, r"hints must be .*Received: \{'x': 1"),
         (np.zeros((8, 8, 4), "uint8"), r"scribbles must have the photo's size, \(37, 53\)"),
         ("nosuch.png", r"scribbles nosuch\.png must be an image"),
     ],
 )
 def test_refuses_what_is_not_a_hint(steered, hints, told) -> None:
-    with pytest.raises(ValueError, match=told) as caught:
-        steered(photo((37, 53)), hints=hints)
-    assert "\n" not in str(caught.value)
+    for colorizer in (steered, Colorizer(method="levin")):
+        with pytest.raises(ValueError, match=told) as caught:
+            colorizer(photo((37, 53)), hints=hints)
+        assert "\n" not in str(caught.value)
 
 
 def test_hints_for_a_network_that_takes_none_are_refused(plain) -> None:
@@ -714,6 +716,70 @@ def test_a_mask_that_exists_stays_unless_told(steered, tmp_path) -> None:
         tmp_path / "photo.png", target, save_mask=saved, mask="half", overwrite=True
     )
     assert read_photo(saved).pixels.shape[:2] == (20, 30)
+
+
+@pytest.mark.parametrize("fails", ["out.png", "mask.png"])
+def test_a_result_and_its_mask_are_both_written_or_neither(
+    steered, tmp_path, monkeypatch, fails
+) -> None:
+    def write(path: Path, *arguments: object, **options: object) -> None:
+        if path.name == fails:
+            raise OSError("disk full")
+        write_photo(path, *arguments, **options)
+
+    source, target, saved = (tmp_path / name for name in ("photo.png", "out.png", "mask.png"))
+    Image.fromarray(photo((20, 30))).save(source)
+    monkeypatch.setattr(predict, "write_photo", write)
+    with pytest.raises(OSError, match="disk full"):
+        steered.colorize_file(source, target, save_mask=saved, mask="half")
+    assert not target.exists()
+    assert not saved.exists()
+
+
+def test_a_coloured_file_keeps_what_the_photograph_says_of_itself(steered, tmp_path) -> None:
+    image = np.dstack([ramp(20, 30, "uint8", 3), ramp(20, 30, "uint8")])
+    exif = Image.Exif()
+    exif[0x013B] = "the photographer"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source, target = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(image).save(source, exif=exif, icc_profile=profile, dpi=(300, 300))
+    steered.colorize_file(source, target)
+    with Image.open(target) as coloured:
+        assert coloured.getexif()[0x013B] == "the photographer"
+        assert coloured.info["icc_profile"] == profile
+        assert coloured.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+        assert_array_equal(np.asarray(coloured)[..., 3], image[..., 3])
+
+
+@pytest.mark.parametrize("vividness", [0.0, 0.86, None])
+def test_a_distribution_is_decoded_as_the_model_says(tmp_path, monkeypatch, vividness) -> None:
+    rng = np.random.default_rng(0)
+    kernel = rng.integers(-16, 17, (1, 1, 1, 313)) / 4  # which float16 holds
+
+    def build(config: NetworkConfig, *, embedding_input: bool) -> keras.Model:
+        x = keras.Input((None, None, 1), name="luminance")
+        logits = keras.layers.Conv2D(313, 1, use_bias=False, name="logits")(x)
+        return keras.Model({"luminance": x}, {"ab_logits": logits})
+
+    monkeypatch.setitem(networks.NETWORKS, "distribution", build)
+    config = replace(STUB, network="distribution", mask=False, hints=False)
+    network = build(config, embedding_input=False)
+    network.get_layer("logits").set_weights([kernel])
+    model = Pretrained(
+        network=network,
+        config=config,
+        prior=rng.dirichlet(np.full(313, 0.3)),
+        details={"working_size": WORKING_SIZE, "vividness": 0.7, "chroma_gain": 1.25},
+    )
+    made = Colorizer(save_pretrained(model, tmp_path / "model.json"))
+    assert (made.vividness, made.working_size) == (0.7, WORKING_SIZE)
+    ab = made.predict_ab(np.full((40, 40), 80, "float32"), vividness=vividness)
+    knob = 0.7 if vividness is None else vividness
+    logits = (80 / 50 - 1) * kernel[0, 0, 0]
+    weights = color.rebalancing_weights(model.prior, rebalancing=model.rebalancing)
+    exponent = (logits - (1 - knob) * np.log(weights)) / 0.38**knob
+    p = np.exp(exponent - exponent.max())
+    assert_allclose(ab[16, 16], 1.25 * (p / p.sum()) @ color.AB_BINS, rtol=1e-3, atol=1e-3)
 
 
 def test_masks_of_several_photographs_lie_as_their_results_do(steered, tmp_path) -> None:

@@ -240,3 +240,20 @@ def test_what_diverged_takes_no_place(tmp_path) -> None:
     with pytest.raises(ValueError, match="diverged in epoch 2"):
         left.on_epoch_end(1, {"loss": float("nan")})
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_foreign_config_is_not_overwritten(photographs, tmp_path) -> None:
+    (tmp_path / "config.json").write_text('{"editor": "mine"}')
+    with pytest.raises(ValueError, match="not the config of a run"):
+        pretrain(config(photographs), tmp_path)
+    assert (tmp_path / "config.json").read_text() == '{"editor": "mine"}'
+
+
+@pytest.mark.usefixtures("_tiny")
+def test_a_new_run_forgets_what_one_before_left_out(photographs, tmp_path) -> None:
+    """Of a run whose first checkpoint failed, only that is left."""
+    for name in ("skipped.json", "features.json"):
+        (tmp_path / name).write_text("[1, 2]")
+    pretraining._open_run(config(photographs), tmp_path, ["a", "b"], resume=False)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["classes.json", "config.json"]

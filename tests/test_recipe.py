@@ -170,6 +170,10 @@ def test_a_pretraining_cannot_come_later(written, runs, tmp_path) -> None:
         ({"data": {"sources": ["b"], "image_size": 100}}, "3-whole: image_size .*100"),
         ({"data": {"sources": ["b"], "batch_size": 101}}, "3-whole: batch_size .*101"),
         ({"mask_weight": 2.0}, "3-whole: mask_weight needs"),
+        ({"network": {"network": "unet"}}, "3-whole: network must be one of .*'unet'"),
+        ({"network": {"fusion": "local"}}, "3-whole: fusion must be one of .*'local'"),
+        ({"network": {"extractor": "VGG"}}, "3-whole: extractor must be .*'VGG'"),
+        ({"network": {"network": "colorful", "mask": True}}, "3-whole: network 'colorful' .*mask"),
     ],
 )
 def test_a_later_run_that_cannot_be_is_refused_at_once(

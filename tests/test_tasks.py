@@ -318,6 +318,17 @@ def test_two_players_have_less_momentum(preset, beta):
     assert float(optimizer.learning_rate) == pytest.approx(2e-4)
 
 
+def test_only_kernels_decay():
+    optimizer = tasks.build_optimizer(settings(weight_decay=0.1, clip_norm=2.5), 0.5)
+    names = ("kernel", "bias", "gamma", "beta")
+    variables = [keras.Variable(np.ones(3, "float32"), name=name) for name in names]
+    optimizer.build(variables)
+    optimizer.apply([ops.zeros(3)] * 4)
+    after = {v.name: float(v[0]) for v in variables}
+    assert after == {"kernel": pytest.approx(1 - 0.5 * 0.1), "bias": 1, "gamma": 1, "beta": 1}
+    assert optimizer.global_clipnorm == 2.5
+
+
 @pytest.mark.parametrize(
     ("step", "expected"), [(0, 2e-5), (5, 1.01e-3), (10, 2e-3), (55, 1e-3), (100, 0.0)]
 )
@@ -334,6 +345,50 @@ def small_task(**changes):
     task = tasks.build_task(config, UNIFORM)
     task.compile(optimizer=tasks.build_optimizer(config, 1e-2), jit_compile=False)
     return task
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"mask_weight": 7.0},
+        {"rebalancing": 0.25, "encoding_sigma": 9.0},
+        {"huber_delta": 0.05},
+        {"regression_weight": 3.0, "huber_delta": 0.05, "chroma_weighting": 2.0},
+        {"network": dataclasses.replace(networks.TINY, mask=True, head="regression")},
+    ],
+)
+def test_the_loss_inside_and_outside_of_a_mask(changes, rng):
+    changes = {"network": dataclasses.replace(networks.TINY, mask=True), **changes}
+    config = settings(**changes)
+    prior = rng.dirichlet(np.full(len(AB_BINS), 0.3))
+    given = {
+        "true_ab": rng.uniform(-0.5, 0.5, (BATCH, SIZE, SIZE, 2)).astype("float32"),
+        "mask": rng.integers(0, 2, (BATCH, SIZE, SIZE, 1)).astype("float32"),
+    }
+    if config.network.head == "regression":
+        given["ab"] = predicted = rng.uniform(-0.5, 0.5, (BATCH, 8, 8, 2)).astype("float32")
+        inside = losses.regression_loss(predicted, given["true_ab"], given["mask"])
+    else:
+        given["ab_logits"] = logits = rng.normal(0, 3, (BATCH, 8, 8, 313)).astype("float32")
+        rarity = color.rebalancing_weights(prior, rebalancing=config.rebalancing)
+        inside = losses.rebalanced_cross_entropy(
+            logits, given["true_ab"], rarity, given["mask"], sigma=config.encoding_sigma
+        )
+        halfway = color.annealed_mean(logits, rarity, temperature=0.38**0.5, correction=0.5)
+        inside += config.regression_weight * losses.regression_loss(
+            halfway / 110,
+            given["true_ab"],
+            given["mask"],
+            huber_delta=config.huber_delta,
+            chroma_weighting=config.chroma_weighting,
+        )
+        predicted = color.annealed_mean(logits, rarity, temperature=1.0, correction=0.0) / 110
+    outside = losses.mask_loss(predicted, given["mask"], huber_delta=config.huber_delta)
+    assert float(outside) > 1e-4
+    expected = float(inside + config.mask_weight * outside)
+    loss = tasks.build_task(config, prior).compute_loss(y_pred=given)
+    assert float(loss) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("log", [False, True])

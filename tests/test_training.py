@@ -5,11 +5,13 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from colorizer import data, networks, training, weights
@@ -104,12 +106,38 @@ def test_a_model_is_used_at_the_scale_it_was_trained_at(finished) -> None:
     assert weights.load_pretrained(finished).details["working_size"] == 40  # 1.25 × 32
 
 
+def test_a_model_of_large_crops_can_be_used(photographs, tmp_path, monkeypatch) -> None:
+    kept = []
+    monkeypatch.setattr(weights, "save_pretrained", lambda model, path: kept.append(model))
+    large = DataConfig(sources=(str(photographs),), image_size=832)
+    run = TrainConfig(data=large, network=TINY)
+    folder = training.RunFolder(tmp_path, np.ones(313) / 313, {"image": None}, {}, run)
+    folder.set_model(SimpleNamespace(network=None))
+    folder._write_model(1)
+    assert kept[0].details["working_size"] == weights.LARGEST_WORKING_SIZE
+
+
+def test_an_epoch_is_every_photograph_once(photographs) -> None:
+    settings = dataclasses.replace(config(photographs), steps_per_epoch=None)
+    used = len(data.photo_files(settings.data, "train"))
+    assert used >= 8
+    assert training._steps_per_epoch(settings) == used // 4
+
+
+def test_rebalancing_reaches_the_model(photographs, tmp_path) -> None:
+    settings = dataclasses.replace(config(photographs, rebalancing=0.25), epochs=1)
+    assert weights.load_pretrained(train(settings, tmp_path / "run")).rebalancing == 0.25
+
+
 def test_a_grid_shows_gray_predicted_and_true(finished) -> None:
     with Image.open(finished / "grids" / "epoch-0003.png") as image:
         grid = np.asarray(image).astype(int)
-    gray, true = grid[:32, :32], grid[:32, 64:96]
+    gray, predicted, true = grid[:32, :32], grid[:32, 32:64], grid[:32, 64:96]
     assert np.ptp(gray, axis=-1).max() <= 1
     assert np.ptp(true, axis=-1).min() > 20
+    assert np.ptp(predicted, axis=-1).max() > 1
+    assert (predicted != true).any()
+    assert all(np.isfinite(float(row["val_psnr_gain"])) for row in log(finished))
 
 
 def interrupt(settings: TrainConfig, folder: Path, monkeypatch) -> None:
@@ -299,9 +327,26 @@ def test_unknown_settings_are_named(values) -> None:
         TrainConfig.from_dict(values)
 
 
-def test_precision_follows_the_hardware() -> None:
+@pytest.mark.parametrize(
+    ("gpus", "flags", "expected"),
+    [
+        ([], "fpu avx2", "float32"),
+        ([], "fpu avx512_bf16", "mixed_bfloat16"),
+        ([], "fpu amx_bf16", "mixed_bfloat16"),
+        ([], OSError(), "float32"),
+        (["GPU:0"], OSError(), "mixed_bfloat16"),
+    ],
+)
+def test_precision_follows_the_hardware(gpus, flags, expected, monkeypatch) -> None:
+    def read_text(path: Path, encoding: str) -> str:
+        if isinstance(flags, OSError):
+            raise flags
+        return flags
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(Path, "read_text", read_text)
+    assert resolve_precision("auto") == expected
     assert resolve_precision("float32") == "float32"
-    assert resolve_precision("auto") in ("float32", "mixed_bfloat16")
 
 
 def test_weights_are_copied_by_path_and_shape() -> None:
@@ -491,7 +536,7 @@ def test_a_picture_that_is_a_bomb_does_not_stop_training(tmp_path, monkeypatch) 
 
 def test_a_new_run_forgets_what_one_before_left_out(tmp_path, monkeypatch) -> None:
     """Of a run whose first checkpoint failed, only that is left."""
-    for name in ("skipped.json", "learning_rate.json", "prior.json"):
+    for name in ("skipped.json", "learning_rate.json", "prior.json"):  # not of this run
         (tmp_path / name).write_text("[1, 2]")
     monkeypatch.setattr(training, "estimate_prior", lambda *_: np.ones(313) / 313)
     training._open_run(TrainConfig(), tmp_path, resume=False, steps=1)
