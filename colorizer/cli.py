@@ -149,41 +149,51 @@ def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, P
     return pairs
 
 
+def _mask_targets(
+    pairs: list[tuple[Path, Path]], arguments: argparse.Namespace
+) -> list[Path | None]:
+    """Where the photographs' masks go."""
+    from colorizer.photos import mask_targets
+
+    targets = [target for _, target in pairs]
+    return mask_targets(arguments.save_mask, targets, below=arguments.output)
+
+
 def _without_results(
     pairs: list[tuple[Path, Path]], arguments: argparse.Namespace
 ) -> list[tuple[Path, Path]]:
-    """Leaves out what a run before made of others of the photographs, unless it was named."""
-    from colorizer.photos import identity, mask_targets
+    """Leaves out what a run before made of others of the photographs."""
+    from colorizer.photos import identity
 
     if len(pairs) == 1:
         return pairs
     targets = [target for _, target in pairs]
-    results = {
-        identity(path) for path in [*targets, *mask_targets(arguments.save_mask, targets)] if path
-    }
-    results -= {identity(Path(name)) for name in arguments.photos}
+    results = {identity(path) for path in [*targets, *_mask_targets(pairs, arguments)] if path}
     kept = [(source, target) for source, target in pairs if identity(source) not in results]
     if left := len(pairs) - len(kept):
         print(f"{left} left out: results of a run before", file=sys.stderr)
     return kept
 
 
-def _already_done(pairs: list[tuple[Path, Path]], arguments: argparse.Namespace) -> set[Path]:
+def _already_done(
+    pairs: list[tuple[Path, Path]], masks: list[Path | None], arguments: argparse.Namespace
+) -> set[Path]:
     """Of several photographs those whose results are there, as after an interruption."""
-    from colorizer.photos import identity, mask_targets
+    from colorizer.photos import identity
 
-    if len(pairs) == 1 or arguments.overwrite:
+    named = len(arguments.photos) == 1 and Path(arguments.photos[0]).is_file()
+    if named or arguments.overwrite:
         return set()
-    targets = [target for _, target in pairs]
-    # An input, or one result of two photographs, is no such result but a mistake to be told.
-    odd = collections.Counter(identity(path) for pair in pairs for path in pair)
+
+    def is_there(path: Path | None) -> bool:  # and is more than a name that a crash has left
+        return path is None or (path.is_file() and path.stat().st_size > 0)
+
+    # One result of two photographs is no such result but a mistake to be told.
+    times = collections.Counter(identity(target) for _, target in pairs)
     return {
         source
-        for (source, target), mask in zip(
-            pairs, mask_targets(arguments.save_mask, targets), strict=True
-        )
-        if odd[identity(target)] == 1
-        and all(os.path.lexists(path) for path in (target, mask) if path is not None)
+        for (source, target), mask in zip(pairs, masks, strict=True)
+        if times[identity(target)] == 1 and is_there(target) and is_there(mask)
     }
 
 
@@ -195,7 +205,8 @@ def _colorize(arguments: argparse.Namespace) -> int:
     _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
     _make_folder(folder)
-    done = _already_done(pairs, arguments)
+    masks = _mask_targets(pairs, arguments)
+    done = _already_done(pairs, masks, arguments)
     if not arguments.overwrite and all(os.path.lexists(target) for _, target in pairs):
         told = (
             (source, target, f"{target}: exists already; --overwrite replaces it")
@@ -219,7 +230,7 @@ def _colorize(arguments: argparse.Namespace) -> int:
         colorizer_,
         pairs,
         overwrite=arguments.overwrite,
-        masks=None if arguments.save_mask is None else Path(arguments.save_mask),
+        masks=masks,
         vividness=arguments.vividness,
         strength=arguments.strength,
         **options,
@@ -244,7 +255,7 @@ def _make_folder(folder: Path) -> None:
 def _told(
     results: Iterator[tuple[Path, Path, str | None]], total: int, before: Collection[Path]
 ) -> int:
-    """Reports each photograph as it is done, but what was done before; the exit code."""
+    """Reports each photograph as it is done, or was before; the exit code."""
     done, failed, kept = 0, 0, 0
     with _progress() as progress:
         for source, target, problem in progress.track(
@@ -255,7 +266,7 @@ def _told(
                 told, style = str(target), None
             elif source in before:
                 kept += 1
-                continue
+                told, style = f"kept: {target}", "dim"
             else:
                 failed += 1
                 named = problem if str(source) in problem else f"{source}: {problem}"
@@ -264,7 +275,7 @@ def _told(
                 told, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
             )
     counts = f"{done} coloured" + (f", {failed} failed" if failed else "")
-    print(counts + (f", {kept} done before (--overwrite replaces them)" if kept else ""))
+    print(counts + (f", {kept} kept: --overwrite replaces them" if kept else ""))
     return 1 if failed else 0
 
 
@@ -275,7 +286,7 @@ def _check_save_mask(output: str | None, photographs: int) -> None:
 
 def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
     """Mask, hints and reference of `Colorizer.__call__`, checked before any work is done."""
-    from colorizer.photos import read_photo
+    from colorizer.photos import in_srgb, read_photo
 
     region, hints, reference = _region(arguments), _hints(arguments), arguments.reference
     if arguments.method == "levin":
@@ -285,7 +296,7 @@ def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
                 raise ValueError(f"{option} is of a network's colours; --method levin has none")
     if arguments.method == "levin" and isinstance(hints, list) and not hints:
         raise ValueError("--method levin spreads hints: give at least one --hint, or --hints FILE")
-    colours = None if reference is None else read_photo(reference).pixels
+    colours = None if reference is None else in_srgb(read_photo(reference)).pixels
     if colours is not None and (colours.ndim == 2 or (colours == colours[..., :1]).all()):
         raise ValueError(f"--reference {reference}: a gray photograph has no colours to take on")
     return {"mask": region if region.is_asked() else None, "hints": hints, "reference": colours}
@@ -336,11 +347,11 @@ def _hints(arguments: argparse.Namespace) -> Any:
 
 def _masks(arguments: argparse.Namespace) -> int:
     """Draws every pattern on one sheet, over a photograph."""
-    from colorizer.photos import check_target, write_photo
+    from colorizer.photos import check_target, identity, write_photo
     from colorizer.regions import contact_sheet
 
     output: Path = arguments.output or RESULTS / "masks.png"
-    if arguments.photo is not None and output.resolve() == arguments.photo.resolve():
+    if arguments.photo is not None and identity(output) == identity(arguments.photo):
         raise ValueError(f"-o {output}: is the photograph: it is not overwritten")
     overwrite = arguments.overwrite or arguments.output is None  # the default is only ever ours
     check_target(output, overwrite=overwrite)

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageColor
 from skimage.color import rgb2lab
 
-from colorizer.photos import read_photo
+from colorizer.photos import in_srgb, read_photo
 
 if TYPE_CHECKING:
     import keras
@@ -167,7 +167,7 @@ def read_scribbles(path: str | Path, size: Size) -> NDArray[np.uint8]:
         ValueError: If the file is no image, or has no alpha.
     """
     try:
-        photo = read_photo(path)  # upright, as the photo itself is
+        photo = in_srgb(read_photo(path))  # upright, as the photo itself is
         if photo.alpha is None:
             raise ValueError("no alpha")
     except ValueError as error:

@@ -223,7 +223,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--extractor-weights",
         metavar="FILE",
-        help="'imagenet', or a .weights.h5 file (none, it starts at random; koalarization: imagenet)",
+        help="'imagenet', or a .weights.h5 file (none: random; of koalarization: imagenet)",
     )
     add(
         "--fusion",

@@ -9,8 +9,9 @@ it into the coloured file. The conventions:
   Floats are read as samples from 0 to 1; any other range, and 32-bit integers, are refused,
   because the file does not say which value is white.
 * **Colour.** Palette and YCbCr become RGB. CMYK and Lab become sRGB, CMYK through its ICC profile
-  if there is one. An RGB profile is kept and describes the output too; a gray one cannot
-  describe a colour photograph, so the samples are converted to sRGB (in their own depth).
+  if there is one. An RGB profile is kept beside the samples that it describes; `in_srgb` converts
+  them where that is another space. A gray one cannot describe a colour photograph, so the samples
+  are converted to sRGB (in their own depth).
 * **Orientation** is applied and its tag set to 1. The link in EXIF to the embedded thumbnail, which
   would show the old picture, is cut; `containers` keeps the rest as it stands.
 * **What a format cannot hold**: JPEG and BMP have no alpha (Pillow's 32-bit BMP is read back
@@ -33,7 +34,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -320,6 +321,35 @@ def _to_srgb(samples: np.ndarray, icc: bytes, colorspace: str) -> np.ndarray:
     return converted
 
 
+@functools.lru_cache(maxsize=16)
+def _is_srgb(icc: bytes) -> bool:
+    """Whether a profile of RGB changes colours by no more than rounding."""
+    steps = np.linspace(0, 255, 9).astype(np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    return int(np.ptp([cube.astype(int), _to_srgb(cube, icc, "rgb")], axis=0).max()) <= 2
+
+
+def in_srgb(photo: Photo) -> Photo:
+    """The photograph in sRGB: the same one, unless its profile tells of other colours.
+
+    What a network answers is sRGB; under a wider profile it would show too vivid.
+    """
+    icc, pixels = photo.icc_profile, photo.pixels
+    if icc is None:
+        return photo
+    try:
+        if _is_srgb(icc):
+            return photo
+        if pixels.ndim == 2:
+            ramp = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)
+            pixels = _to_srgb(np.stack([ramp] * 3, axis=-1)[None], icc, "rgb")[0, :, 1][pixels]
+        else:
+            pixels = _to_srgb(pixels, icc, "rgb")
+    except RuntimeError:  # a damaged profile: as if there were none
+        return photo
+    return replace(photo, pixels=pixels, icc_profile=None)
+
+
 def _photo(
     samples: np.ndarray,
     orientation: int,
@@ -405,6 +435,35 @@ def write_photo(
     """
     path = Path(path)
     check_target(path, overwrite=overwrite)  # early, to save the encoding
+    _publish(_encoded(path, pixels, like, quality), path, overwrite)
+
+
+def write_together(
+    photos: Sequence[tuple[str | os.PathLike[str], np.ndarray, Photo | None]],
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write several photographs (path, pixels, like): all, or none of those that were not there.
+
+    Nothing is replaced before all are encoded. Arguments and errors are those of `write_photo`.
+    """
+    for path, *_ in photos:
+        check_target(path, overwrite=overwrite)
+    encoded = [(Path(p), _encoded(Path(p), pixels, like, quality=95)) for p, pixels, like in photos]
+    new: list[Path] = []
+    try:
+        for path, data in encoded:
+            there = os.path.lexists(path)
+            _publish(data, path, overwrite)
+            if not there:
+                new.append(path)
+    except BaseException:  # Ctrl-C as well
+        for path in new:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _encoded(path: Path, pixels: np.ndarray, like: Photo | None, quality: int) -> bytes | bytearray:
     format_ = _FORMATS[path.suffix.lower()]
     gray = pixels.ndim == 2
     if not (gray or pixels.shape[2:] == (3,)) or pixels.dtype not in (np.uint8, np.uint16):
@@ -418,10 +477,9 @@ def write_photo(
         raise ValueError(f"quality: {quality}; expected 1 to 100")
     like = like or Photo(pixels=pixels, format=format_)
     try:
-        data = _encode(pixels, like, format_, quality)
+        return _encode(pixels, like, format_, quality)
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}") from None
-    _publish(data, path, overwrite)
 
 
 def _exists(path: Path) -> FileExistsError:
@@ -505,20 +563,26 @@ def _with_alpha(samples: np.ndarray, alpha: np.ndarray | None, format_: str) -> 
 
 
 def mask_targets(
-    output: str | os.PathLike[str] | None, targets: Sequence[Path]
+    output: str | os.PathLike[str] | None,
+    targets: Sequence[Path],
+    *,
+    below: str | os.PathLike[str] | None = None,
 ) -> list[Path | None]:
     """Where the masks of results go: one to a file, several to folders as their results are.
 
     Args:
         output: a file for one result, a folder for several; None = nowhere.
         targets: of the results.
+        below: the folder that the results lie in; None = the deepest that has all of them.
     """
     if output is None or not targets:
         return [None] * len(targets)
     output, absolute = Path(output), [target.absolute() for target in targets]
     if len(targets) == 1 and output.suffix.lower() in SUFFIXES and not output.is_dir():
         return [output]
-    common = os.path.commonpath([target.parent for target in absolute])
+    common = Path(os.path.commonpath([target.parent for target in absolute]))
+    if below is not None and (root := Path(below).absolute()) in (common, *common.parents):
+        common = root
     return [output / t.relative_to(common).with_name(f"{t.stem}_mask.png") for t in absolute]
 
 

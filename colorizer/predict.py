@@ -29,7 +29,7 @@ import functools
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,15 @@ from colorizer.hints import (
     hint_radii,
     rasterize_hints,
 )
-from colorizer.photos import check_target, identity, mask_targets, read_photo, write_photo
+from colorizer.photos import (
+    Photo,
+    check_target,
+    identity,
+    in_srgb,
+    mask_targets,
+    read_photo,
+    write_together,
+)
 from colorizer.regions import Region, region_of
 from colorizer.weights import (
     DEFAULT_MODEL,
@@ -277,7 +285,7 @@ def _toward_reference(
 ) -> ColorField:
     """The field with mean and spread of the reference's colours; measured where it weighs."""
     if isinstance(reference, str | Path):
-        reference = read_photo(reference).pixels
+        reference = in_srgb(read_photo(reference)).pixels
     reference = _check_image(reference, "reference")
     if reference.shape[-1] != 3 or (reference == reference[..., :1]).all():
         raise ValueError("reference must be a colour photograph. Received: a gray one")
@@ -514,7 +522,7 @@ class Colorizer:
             PhotoError: a file that was named cannot be read.
         """
         if isinstance(image, str | Path):
-            image = read_photo(image).pixels
+            image = in_srgb(read_photo(image)).pixels
         image = _check_image(image)
         if not 0 <= strength <= 1:
             raise ValueError(f"strength must be in [0, 1]. Received: {strength}")
@@ -534,7 +542,7 @@ class Colorizer:
         save_mask: str | Path | None = None,
         **options: Any,
     ) -> None:
-        """Colours one file; metadata, alpha and size are kept.
+        """Colours one file; metadata, alpha and size are kept, other colour spaces become sRGB.
 
         Args:
             source: a photograph.
@@ -554,25 +562,16 @@ class Colorizer:
         check_target(target, overwrite=overwrite)  # before any work
         if save_mask is not None:
             check_target(save_mask, overwrite=overwrite)
-        photo = read_photo(source)
+        photo = in_srgb(read_photo(source))
+        results: list[tuple[str | Path, np.ndarray, Photo | None]] = []
         if save_mask is not None:
             asked = options.get("mask")
             luminance = _luminance(_check_image(photo.pixels))
             mask = _resolve_mask(Region() if asked is None else asked, luminance)
             options["mask"] = mask
-            gray = np.rint(mask * 255).astype("uint8")
-        result = self(photo.pixels, **options)
-        if save_mask is None:
-            write_photo(target, result, like=photo, overwrite=overwrite)
-            return
-        there = os.path.lexists(save_mask)
-        write_photo(save_mask, gray, overwrite=overwrite)
-        try:
-            write_photo(target, result, like=photo, overwrite=overwrite)
-        except BaseException:  # Ctrl-C as well: both, or none
-            if not there:
-                os.unlink(save_mask)
-            raise
+            results.append((save_mask, np.rint(mask * 255).astype("uint8"), None))
+        results.append((target, self(photo.pixels, **options), photo))
+        write_together(results, overwrite=overwrite)
 
 
 @functools.lru_cache(maxsize=1)
@@ -598,12 +597,21 @@ def colorize(image: Any, **options: Any) -> np.ndarray:
     return _default_colorizer()(image, **options)
 
 
+def _files_of(options: dict[str, Any]) -> Iterator[Path]:
+    """The files that mask, hints and reference are read from."""
+    for name in ("mask", "hints", "reference"):
+        given = options.get(name)
+        given = given.image if isinstance(given, Region) else given
+        if isinstance(given, str | Path):
+            yield Path(given)
+
+
 def colorize_files(
     colorizer: Colorizer,
     pairs: Iterable[tuple[Path, Path]],
     *,
     overwrite: bool = False,
-    masks: str | Path | None = None,
+    masks: str | Path | Sequence[Path | None] | None = None,
     **options: Any,
 ) -> Iterator[tuple[Path, Path, str | None]]:
     """Colours files one by one; one that fails does not stop the rest.
@@ -613,7 +621,7 @@ def colorize_files(
         pairs: (source, target) paths; the targets' folders are made.
         overwrite: replace targets that exist; never an input or a result of this call.
         masks: where to write the masks that were used: a file for one photograph, a folder for
-            several.
+            several, or a file for each of the pairs.
         **options: of `Colorizer.__call__`.
 
     Yields:
@@ -622,10 +630,11 @@ def colorize_files(
     pairs = list(pairs)
     if isinstance(options.get("hints"), Iterator):
         options["hints"] = list(options["hints"])  # it would serve the first photograph only
-    inputs = {identity(source) for source, _ in pairs}
+    inputs = {identity(path) for path in [*(source for source, _ in pairs), *_files_of(options)]}
     written: dict[object, Path] = {}  # result: its source
-    saved = mask_targets(masks, [target for _, target in pairs])
-    for (source, target), save_mask in zip(pairs, saved, strict=True):
+    if masks is None or isinstance(masks, str | Path):
+        masks = mask_targets(masks, [target for _, target in pairs])
+    for (source, target), save_mask in zip(pairs, masks, strict=True):
         outputs = [output for output in (target, save_mask) if output is not None]
         try:
             for output in outputs:

@@ -161,18 +161,18 @@ def mask_from_image(array: ArrayLike, size: Size, *, lossy: bool = True) -> tupl
             f"Received: {image.shape} for a mask of size {tuple(size)}"
         )
     full_scale = np.iinfo(image.dtype).max if image.dtype.kind in "iu" else 1
-    planes = image.astype(np.float32) / full_scale
-    if not (planes.min() >= 0 and planes.max() <= 1):
+    if not (image.min() >= 0 and image.max() <= full_scale):
         raise ValueError(
             f"mask image must range from 0 to {full_scale}. Received: {image.min()} "
             f"to {image.max()}"
         )
-    channels = planes.shape[2]
-    source = "luminance"
-    # Doubles: in singles white is not quite 1, and its inverse would not be quite gray.
-    plane = rgb2gray(planes[..., :3].astype(float)) if channels >= 3 else planes[..., 0]
-    if channels in (2, 4) and np.ptp(planes[..., -1]) > 0:
-        source, plane = "alpha", planes[..., -1]
+    colours, source = image[..., :3] if image.shape[2] > 2 else image[..., :1], "luminance"
+    if image.shape[2] in (2, 4) and image[..., -1].min() < image[..., -1].max():
+        colours, source = image[..., -1:], "alpha"
+    if (colours == colours[..., :1]).all():
+        plane = colours[..., 0].astype(np.float32) / full_scale
+    else:  # doubles: in singles white is not quite 1, and its inverse would not be quite gray
+        plane = rgb2gray(colours / full_scale)
     mask = np.clip(_resized(plane, size), 0, 1)
     if lossy and image.dtype == np.uint8:
         mask = np.where(mask < _NOISE, 0, np.where(mask > 1 - _NOISE, 1, mask))

@@ -237,7 +237,7 @@ def test_a_folder_may_have_a_dot_in_its_name(photo, tmp_path, asked) -> None:
     ):
         assert run(photo, "-o", output, "--save-mask", slash) == 0
         assert asked["pairs"] == [(photo, folder / "photo_colorized.png")]
-        assert asked["masks"] == tmp_path / "new.2024"
+        assert asked["masks"] == [tmp_path / "new.2024" / "photo_colorized_mask.png"]
     (tmp_path / "b.png").write_bytes(photo.read_bytes())
     assert run(photo, tmp_path / "b.png", "-o", tmp_path / "two.xyz") == 0
     assert (tmp_path / "two.xyz").is_dir()  # of several photographs it can only be a folder
@@ -283,9 +283,9 @@ def test_a_folder_that_was_interrupted_goes_on(photo, tmp_path, capsys, monkeypa
     out.joinpath("deep").mkdir(parents=True)
     (out / "deep" / "b_colorized.png").write_bytes(b"done before")
     assert run(album, "-o", out) == 0
-    assert capsys.readouterr().out.endswith(
-        "3 coloured, 1 done before (--overwrite replaces them)\n"
-    )
+    told = capsys.readouterr()
+    assert told.out.endswith("3 coloured, 1 kept: --overwrite replaces them\n")
+    assert f"kept: {out / 'deep' / 'b_colorized.png'}\n" in told.err
     assert (out / "deep" / "b_colorized.png").read_bytes() == b"done before"
     assert size_of(out / "deep" / "c_colorized.png") == (60, 40)
 
@@ -293,14 +293,57 @@ def test_a_folder_that_was_interrupted_goes_on(photo, tmp_path, capsys, monkeypa
     assert "0 coloured, 4 failed\n" in capsys.readouterr().out
     monkeypatch.setattr(cli, "_start_backend", lambda: pytest.fail("loaded"))
     assert run(album, "-o", out) == 0
-    assert capsys.readouterr().out == "0 coloured, 4 done before (--overwrite replaces them)\n"
+    assert capsys.readouterr().out == "0 coloured, 4 kept: --overwrite replaces them\n"
 
 
-def test_a_result_that_is_no_result_of_its_own_is_told(photo, tmp_path, capsys) -> None:
-    other = tmp_path / "photo_colorized.png"
-    shutil.copy(photo, other)
-    assert run(photo, other, "-o", tmp_path) == 1  # named, hence an input
-    assert "1 coloured, 1 failed\n" in capsys.readouterr().out
+def test_what_a_crash_or_a_twin_has_left_is_no_result(photo, tmp_path, capsys) -> None:
+    for name in ("a.png", "b.png"):
+        shutil.copy(photo, tmp_path / name)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "a_colorized.png").touch()
+    (out / "b_colorized.png").mkdir()
+    assert run(tmp_path / "a.png", tmp_path / "b.png", "-o", out) == 1
+    assert "0 coloured, 2 failed\n" in capsys.readouterr().out
+    twins = [tmp_path / folder / "c.png" for folder in ("x", "y")]
+    for twin in twins:
+        twin.parent.mkdir()
+        shutil.copy(photo, twin)
+    (out / "c_colorized.png").write_bytes(b"of one of them")
+    assert run(*twins, "-o", out) == 1
+    assert "0 coloured, 2 failed\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", ["album", "album/a.png album/a_colorized.png"])
+def test_a_call_repeated_by_a_shell_or_a_clock_is_kept(photo, tmp_path, capsys, given) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    shutil.copy(photo, album / "a.png")
+    assert run(album, "-o", album) == 0
+    names = [tmp_path / name for name in given.split()]
+    assert run(*names, "-o", album) == 0
+    told = capsys.readouterr()
+    assert told.out.endswith("0 coloured, 1 kept: --overwrite replaces them\n")
+    assert "1 left out" in told.err
+    assert len(list(album.iterdir())) == 2
+
+
+def test_masks_lie_where_they_lay_before(photo, tmp_path, capsys) -> None:
+    album, out, masks = (tmp_path / name for name in ("album", "out", "masks"))
+    (album / "1931").mkdir(parents=True)
+    for name in ("a", "b"):
+        shutil.copy(photo, album / "1931" / f"{name}.png")
+    call = album, "-o", out, "--mask-pattern", "half", "--save-mask", masks
+    assert run(*call) == 0
+    shutil.copy(photo, album / "c.png")
+    assert run(*call) == 0
+    assert "1 coloured, 2 kept" in capsys.readouterr().out
+    written = sorted(p.relative_to(masks).as_posix() for p in masks.rglob("*.png"))
+    assert written == [
+        "1931/a_colorized_mask.png",
+        "1931/b_colorized_mask.png",
+        "c_colorized_mask.png",
+    ]
 
 
 def test_several_photographs_do_not_go_into_one_file(photo, tmp_path, capsys) -> None:
@@ -525,7 +568,7 @@ def test_where_to_colour(photo, tmp_path, asked, arguments, region) -> None:
             for name in ("rectangles", "polygons", "select", "deselect")
         })  # fmt: skip
     assert asked["mask"] == region
-    assert (asked["hints"], asked["reference"], asked["masks"]) == ([], None, None)
+    assert (asked["hints"], asked["reference"], asked["masks"]) == ([], None, [None])
 
 
 def test_which_colours(photo, tmp_path, asked) -> None:
@@ -545,7 +588,8 @@ def test_which_colours(photo, tmp_path, asked) -> None:
     np.testing.assert_array_equal(asked["reference"], np.full((3, 5, 3), [10, 200, 30]))
     assert asked["method"] == "network"
     assert run(photo, "--hints", hints, "--method", "levin", "--save-mask", "mask.png", *out) == 0
-    assert (asked["hints"], asked["method"], asked["masks"]) == ([teal], "levin", Path("mask.png"))
+    assert (asked["hints"], asked["method"]) == ([teal], "levin")
+    assert asked["masks"] == [Path("mask.png")]
 
 
 @pytest.mark.parametrize(

@@ -10,20 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
 import keras
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
-from PIL import Image, ImageCms
+from PIL import Image
 from skimage import color as skcolor
 from skimage import data as samples
 
-from colorizer import color, networks, predict
+from colorizer import color, networks, photos, predict
 from colorizer.classical import levin_colorize
 from colorizer.hints import rasterize_hints
 from colorizer.masks import make_mask
 from colorizer.networks import NetworkConfig
-from colorizer.photos import read_photo, write_photo
+from colorizer.photos import _srgb_profile, read_photo, write_photo
 from colorizer.predict import Colorizer, colorize, colorize_files
 from colorizer.regions import Region, mask_from_image, select
 from colorizer.weights import ModelError, Pretrained, save_pretrained
@@ -722,25 +723,73 @@ def test_a_mask_that_exists_stays_unless_told(steered, tmp_path) -> None:
 def test_a_result_and_its_mask_are_both_written_or_neither(
     steered, tmp_path, monkeypatch, fails
 ) -> None:
-    def write(path: Path, *arguments: object, **options: object) -> None:
+    publish = photos._publish
+
+    def full(data: bytes, path: Path, overwrite: bool) -> None:
         if path.name == fails:
             raise OSError("disk full")
-        write_photo(path, *arguments, **options)
+        publish(data, path, overwrite)
 
     source, target, saved = (tmp_path / name for name in ("photo.png", "out.png", "mask.png"))
     Image.fromarray(photo((20, 30))).save(source)
-    monkeypatch.setattr(predict, "write_photo", write)
+    monkeypatch.setattr(photos, "_publish", full)
     with pytest.raises(OSError, match="disk full"):
         steered.colorize_file(source, target, save_mask=saved, mask="half")
     assert not target.exists()
     assert not saved.exists()
 
 
+def test_a_mask_is_not_replaced_beside_a_result_that_cannot_be(steered, tmp_path) -> None:
+    source, target, saved = (tmp_path / name for name in ("photo.png", "out.jpg", "mask.png"))
+    Image.fromarray(np.dstack([photo((20, 30))] * 4)).save(source)
+    saved.write_bytes(b"precious")
+    with pytest.raises(ValueError, match="JPEG cannot hold transparency"):
+        steered.colorize_file(source, target, save_mask=saved, mask="half", overwrite=True)
+    assert saved.read_bytes() == b"precious"
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_are_stored_in_the_space_they_are_of(steered, tmp_path, channels) -> None:
+    """Under the photograph's own, wider profile they would show too vivid."""
+    wide = bytes(imagecodecs.cms_profile("rgb", gamma=1.8, whitepoint=[0.3457, 0.3585],
+        primaries=[0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001]))  # fmt: skip
+    gray = np.squeeze(np.stack([photo((20, 30))] * channels, axis=-1))
+    source, target = tmp_path / "photo.png", tmp_path / "out.png"
+    Image.fromarray(gray).save(source, icc_profile=wide)
+    steered.colorize_file(source, target)
+    with Image.open(target) as coloured:
+        assert "icc_profile" not in coloured.info  # sRGB
+        result = np.asarray(coloured)
+    converted = imagecodecs.cms_transform(
+        np.stack([photo((20, 30))] * 3, axis=-1),
+        wide,
+        _srgb_profile(),
+        colorspace="rgb",
+        outcolorspace="rgb",
+    )
+    assert np.abs(lightness(result) - lightness(converted)).max() < 1
+    assert np.abs(converted.astype(int) - photo((20, 30))[..., None]).max() > 5
+    assert_array_equal(steered(source), result)
+
+
+def test_files_that_say_how_are_not_overwritten(steered, tmp_path) -> None:
+    source, drawn = tmp_path / "photo.png", tmp_path / "mask.png"
+    Image.fromarray(photo((20, 30))).save(source)
+    Image.fromarray(photo((20, 30))).save(drawn)
+    before = drawn.read_bytes()
+    for mask in (drawn, Region(image=drawn, feather=2)):
+        pairs = [(source, tmp_path / "out.png")]
+        ((*_, told),) = colorize_files(steered, pairs, mask=mask, masks=drawn, overwrite=True)
+        assert "is an input" in told
+    assert drawn.read_bytes() == before
+
+
 def test_a_coloured_file_keeps_what_the_photograph_says_of_itself(steered, tmp_path) -> None:
     image = np.dstack([ramp(20, 30, "uint8", 3), ramp(20, 30, "uint8")])
     exif = Image.Exif()
     exif[0x013B] = "the photographer"
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    profile = _srgb_profile()
     source, target = tmp_path / "photo.png", tmp_path / "out.png"
     Image.fromarray(image).save(source, exif=exif, icc_profile=profile, dpi=(300, 300))
     steered.colorize_file(source, target)
