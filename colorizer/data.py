@@ -34,6 +34,7 @@ from PIL import Image, ImageOps
 
 from colorizer import sources
 from colorizer.photos import SUFFIXES
+from colorizer.runs import check_types
 
 SPLITS = ("train", "validation", "test")
 LOAD_MARGIN = 1.25  # photographs are kept this much larger than the crop, for random scales
@@ -69,6 +70,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         if isinstance(self.sources, str):
             raise ValueError(f"sources must be several names. Received: {self.sources!r}")
+        check_types(self)
         for name in ("image_size", "batch_size"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")
@@ -128,8 +130,13 @@ def _photos_in(folder: Path) -> list[Path]:
 def _split_files(folder: Path, split: str, config: DataConfig) -> list[Path]:
     """The files of one split of a folder; a split it lacks is cut out of its `train`."""
     own = {name for name in SPLITS if (folder / name).is_dir()}
-    if "train" not in own:
+    if not own:
         return _hashed(folder, split, config)
+    if "train" not in own:  # it would be trained on what is there to measure
+        raise ValueError(
+            f"{folder}: {' and '.join(sorted(own))} without train; expected the photographs to "
+            "train on in a folder train"
+        )
     if split in own - {"train"}:
         return _photos_in(folder / split)
     shares = dataclasses.replace(
@@ -208,7 +215,9 @@ def _held_out(folders: Sequence[Path], config: DataConfig) -> set[Path]:
 
 
 def decode_photo(path: Path, short_side: int) -> np.ndarray:
-    """A photograph as sRGB `uint8` (H, W, 3), its short side brought to `short_side` pixels.
+    """A photograph as `uint8` RGB (H, W, 3), its short side brought to `short_side` pixels.
+
+    Samples are taken for sRGB: a profile in the file is ignored.
 
     Raises:
         Exception: the file is not a whole picture; Pillow's decoders raise of every kind.

@@ -33,7 +33,9 @@ References
 """
 
 import dataclasses
+import itertools
 import math
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -48,6 +50,7 @@ from colorizer.color import AB_BINS, AB_SCALE, annealed_mean, rgb_to_lab
 from colorizer.conditions import pool_conditions
 from colorizer.extractors import feature_maps, xception
 from colorizer.normalization import BatchNormalization
+from colorizer.runs import check_types
 
 Tensor = Any
 
@@ -99,6 +102,9 @@ class NetworkConfig:
     mask: bool = False
     hints: bool = False
     width: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_types(self)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
@@ -428,11 +434,6 @@ def _decode(
 def _head(x: Tensor, stride: int, config: NetworkConfig) -> dict[str, Tensor]:
     """Colours from the decoder's features; float32 under any dtype policy."""
     if config.head == "distribution":
-        if stride != LOGITS_STRIDE:
-            raise ValueError(
-                f"decoder must end at stride {LOGITS_STRIDE} for head 'distribution'. "
-                f"Received: decoder ending at stride {stride}"
-            )
         logits = layers.Conv2D(len(AB_BINS), 1, dtype="float32", name="ab_logits")(x)
         return {"ab_logits": logits}
     ab = layers.Conv2D(2, 3, padding="same", activation="tanh", dtype="float32", name="ab_head")(x)
@@ -526,11 +527,25 @@ def check_network(config: NetworkConfig, *, embedding_input: bool = False) -> No
     _refuse_ignored(config, embedding_input=embedding_input)
     if config.extractor != "xception_half":
         _builder(config.extractor)
-    encoder_stride = math.prod(stride for _, stride in config.encoder)
-    if encoder_stride >> (len(config.decoder) - 1) < 1 or not config.decoder:
+    strides = list(itertools.accumulate((stride for _, stride in config.encoder), operator.mul))
+    last = strides[-1] if strides else 1
+    if last >> (len(config.decoder) - 1) < 1 or not config.decoder:
         raise ValueError(
-            f"decoder must have 1 to {encoder_stride.bit_length()} stages after an encoder of "
-            f"stride {encoder_stride}. Received: {len(config.decoder)}"
+            f"decoder must have 1 to {last.bit_length()} stages after an encoder of "
+            f"stride {last}. Received: {len(config.decoder)}"
+        )
+    stages = [last >> i for i in range(len(config.decoder))]
+    if config.network != "xception_fusion":
+        return
+    if config.head == "distribution" and stages[-1] != LOGITS_STRIDE:
+        raise ValueError(
+            f"decoder must end at stride {LOGITS_STRIDE} for head 'distribution'. "
+            f"Received: decoder ending at stride {stages[-1]}"
+        )
+    if config.fusion == "multiscale" and not set(stages) <= set(strides):
+        raise ValueError(
+            f"encoder must stop at each stride of the decoder, {stages}, for fusion 'multiscale'. "
+            f"Received: {strides}"
         )
 
 

@@ -100,7 +100,7 @@ class PretrainingFolder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """`epoch` counts from 0; the files count complete epochs."""
-        runs.check_loss(logs, epoch + 1)
+        runs.check_progress(self.model, logs, epoch + 1)
         recalibrate(self.model.extractor, map(gray_rgb, self.crops))
         if self.validation is not None and logs is not None:
             logs |= validate(self.model, self.validation)
@@ -128,23 +128,19 @@ def validate(task: PretrainingTask, stream: data.PhotoStream) -> dict[str, float
 def _open_run(
     config: PretrainConfig, folder: Path, classes: Sequence[str], *, resume: bool
 ) -> None:
-    """Creates the run's folder, or checks that it belongs to this config and these classes."""
+    """Describes the run in its folder, or checks that it is of this config and these classes."""
     described, named = folder / "config.json", folder / "classes.json"
     if not resume:
         if runs.last_checkpoint(folder)[0] is not None:
             raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
         runs.read_config(described, PretrainConfig.from_dict)  # another's is not overwritten
-        folder.mkdir(parents=True, exist_ok=True)
         for found in ("features.json", "skipped.json"):
             (folder / found).unlink(missing_ok=True)
         runs.write_json(described, dataclasses.asdict(config))
         runs.write_json(named, list(classes))
         return
-    stored = runs.read_config(described, PretrainConfig.from_dict)
-    if stored is None:
-        raise ValueError(f"nothing to resume in {folder}: no config.json")
     # Compared as configs, so that a setting newer than the run has its default.
-    if stored != config:
+    if runs.read_config(described, PretrainConfig.from_dict) != config:
         raise ValueError(f"{described} is of a run with other settings; cannot resume it")
     if runs.read_json(named, None) != list(classes):
         raise ValueError(f"{named} has other classes than the photographs; cannot resume the run")
@@ -204,19 +200,20 @@ def pretrain(config: PretrainConfig, folder: str | Path, *, resume: bool = False
         teacher = build_teacher(config)
     with dtype_policy(config.precision):
         extractor = build_extractor(config)
-    _open_run(config, folder, classes, resume=resume)
-    cache = Path(config.teacher_cache or folder / "teacher")
-    with dtype_policy("float32"):  # one cache for all precisions
-        tables = {
-            split: np.column_stack(
-                [teach(config, teacher, paths, cache), _class_numbers(config, paths, classes)]
-            )
-            for split, paths in files.items()
-        }
-    statistics = _statistics(folder, tables["train"][:, :-1])
-    with dtype_policy(config.precision):
-        task = PretrainingTask(extractor, config, classes=len(classes), **statistics)
-        stream = _fit(task, folder, tables)
+    with runs.locked(folder, resume=resume):
+        _open_run(config, folder, classes, resume=resume)
+        cache = Path(config.teacher_cache or folder / "teacher")
+        with dtype_policy("float32"):  # one cache for all precisions
+            tables = {
+                split: np.column_stack(
+                    [teach(config, teacher, paths, cache), _class_numbers(config, paths, classes)]
+                )
+                for split, paths in files.items()
+            }
+        statistics = _statistics(folder, tables["train"][:, :-1])
+        with dtype_policy(config.precision):
+            task = PretrainingTask(extractor, config, classes=len(classes), **statistics)
+            stream = _fit(task, folder, tables)
     if stream.skipped:
         print(f"{len(stream.skipped)} of {len(set(stream.files))} files skipped: skipped.json")
     return folder / "extractor.weights.h5"

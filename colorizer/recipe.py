@@ -13,6 +13,7 @@ it passes over runs that are complete and goes on, exactly, with the one that is
 """
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -87,13 +88,14 @@ def run_recipe(
         planned[within] = shrunk(_started_from(config, made))
         made = _result(config, within)
     _check(planned)
-    renewed: str | None = None  # the last run that was not complete before
+    waiting = itertools.dropwhile(lambda run: _is_complete(run[1], run[0]), planned.items())
+    first, *later = [within for within, _ in waiting] or [within]
+    for other in later:
+        if runs.last_checkpoint(other)[0] is not None:
+            raise ValueError(f"{other} is not from {first.name} as it will be: remove it")
     for within, config in planned.items():
-        if renewed is not None and runs.last_checkpoint(within)[0] is not None:
-            raise ValueError(f"{within} is not from {renewed} as it is now: remove it")
         if not _is_complete(config, within):
             _run(config, within)
-            renewed = within.name
     return _result(config, within)
 
 

@@ -49,6 +49,7 @@ from colorizer.color import rgb_to_luminance
 from colorizer.data import DataConfig, counted_source
 from colorizer.embeddings import embed_with
 from colorizer.extractors import pooled_application
+from colorizer.runs import check_types
 from colorizer.settings import TrainConfig
 from colorizer.sources import PHOTO_NAME, SPLITS, source_folder
 
@@ -98,6 +99,7 @@ class PretrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         rate = self.learning_rate
         if not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise ValueError(f"learning_rate must be a positive number. Received: {rate!r}")

@@ -6,15 +6,20 @@ interrupted run needs both to go on as if nothing had happened.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import keras
+import numpy as np
+from filelock import FileLock, Timeout
 
 PREFIX, SUFFIX = "checkpoint-", ".weights.h5"
 Config = TypeVar("Config")
@@ -23,13 +28,73 @@ Config = TypeVar("Config")
 def write_json(path: Path, value: Any) -> None:
     """Writes a file that is whole or not there."""
     partial = path.with_name(f".partial-{path.name}")
-    partial.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+    try:
+        partial.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
+        put_in_place(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def put_in_place(partial: Path, path: Path) -> None:
+    """Renames a file that is written, once it is on the disk: not even a power cut halves it."""
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
     os.replace(partial, path)
 
 
 def read_json(path: Path, missing: Any = None) -> Any:
     """What a file holds, or `missing` if it is not there."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else missing
+
+
+def check_types(config: Any) -> None:
+    """Refuses a dataclass whose fields hold other types than their annotations say.
+
+    JSON has whatever was written into it: `1e3` for a count, a number for a name.
+
+    Raises:
+        ValueError: it names the first such field.
+    """
+    hints = get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        value, hint = getattr(config, field.name), hints[field.name]
+        if not _is_of(value, hint):
+            told = getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
+            raise ValueError(f"{field.name} must be {told}. Received: {value!r}")
+
+
+def _is_of(value: Any, hint: Any) -> bool:
+    """Whether a value is of an annotation: a class, a union or a tuple of such."""
+    parts = get_args(hint)
+    if get_origin(hint) in (Union, UnionType):
+        return any(_is_of(value, part) for part in parts)
+    if get_origin(hint) is tuple:
+        if not isinstance(value, tuple):
+            return False
+        each = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
+        return len(value) == len(each) and all(map(_is_of, value, each))
+    if isinstance(value, bool):
+        return hint is bool
+    kinds: dict[Any, Any] = {int: Integral, float: Real, str: (str, os.PathLike)}
+    return isinstance(value, kinds.get(hint, hint))
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, resume: bool) -> Iterator[None]:
+    """Makes the folder of a run that is new, and keeps other processes from writing to it.
+
+    Raises:
+        ValueError: there is no run to resume, or another process is at it.
+    """
+    if resume and not (folder / "config.json").is_file():
+        raise ValueError(f"nothing to resume in {folder}: no config.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = FileLock(folder / ".lock").acquire(timeout=0)
+    except Timeout:
+        raise ValueError(f"{folder}: another run is writing to it") from None
+    with lock:
+        yield
 
 
 def read_config(path: Path, parse: Callable[[Any], Config]) -> Config | None:
@@ -51,23 +116,26 @@ def save_weights(model: keras.Model, path: Path) -> None:
     partial = path.with_name(f".{path.name}")
     try:
         model.save_weights(partial, overwrite=True)
-        os.replace(partial, path)
+        put_in_place(partial, path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def check_loss(logs: Mapping[str, float] | None, done: int) -> None:
+def check_progress(task: keras.Model, logs: Mapping[str, float] | None, done: int) -> None:
     """Refuses what would take the place of the last weights that were good.
 
     Raises:
-        ValueError: the loss of epoch `done`, if `logs` have one, is not finite.
+        ValueError: the loss of epoch `done`, if `logs` have one, is not finite, or a weight.
     """
     loss = float((logs or {}).get("loss", 0.0))
-    if not math.isfinite(loss):
-        raise ValueError(
-            f"the run diverged in epoch {done}, which is not kept: try a lower learning_rate. "
-            f"Received: a loss of {loss}"
-        )
+    if math.isfinite(loss) and all(
+        np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in task.trainable_variables
+    ):  # the weights too, for the last step's loss is of those before it
+        return
+    raise ValueError(
+        f"the run diverged in epoch {done}, which is not kept: try a lower learning_rate. "
+        f"Received: a loss of {loss}"
+    )
 
 
 def save_checkpoint(

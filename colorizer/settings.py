@@ -14,6 +14,7 @@ from colorizer import color, masks
 from colorizer.data import DataConfig
 from colorizer.extractors import check_application
 from colorizer.networks import NetworkConfig, check_network, network_stride
+from colorizer.runs import check_types
 
 AUTO = "auto"
 HINT_SHARE = 0.75
@@ -114,6 +115,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_types(self)
         rate = self.learning_rate
         if rate != AUTO and not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise ValueError(
@@ -155,7 +157,7 @@ class TrainConfig:
                     f"Received: {pattern!r}"
                 )
             try:
-                masks.make_mask(pattern, (8, 8))
+                masks.check_pattern(pattern)
             except ValueError as error:
                 raise ValueError(f"mask_patterns: {error}") from error
 
@@ -292,3 +294,8 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
             f"{share} and embeddings exclude each other: those are of photographs as they are. "
             f"Received: {getattr(config, share)} and {config.embeddings!r}",
         )
+    yield (
+        config.embeddings is not None and own is None,
+        "embeddings need extractor_weights: random ones would differ from those of the next call. "
+        "Received: None",
+    )

@@ -94,7 +94,7 @@ class RunFolder(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """`epoch` counts from 0; the files count complete epochs."""
         done = epoch + 1
-        runs.check_loss(logs, done)
+        runs.check_progress(self.model, logs, done)
         with averaged_weights(self.model):
             self._draw_grid(done, logs if logs is not None else {})
             self._write_model(done)
@@ -209,22 +209,19 @@ def _psnr_gain(true: np.ndarray, predicted: np.ndarray, gray: np.ndarray) -> flo
 
 
 def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) -> np.ndarray:
-    """Creates the run's folder, or checks that it belongs to this config; the prior.
+    """Describes the run in its folder, or checks that it belongs to this config; the prior.
 
     A run that failed before its first epoch was complete has nothing to lose and is begun anew.
     """
     described, stored = folder / "config.json", folder / "prior.json"
     known = runs.read_config(described, TrainConfig.from_dict)
     if resume:
-        if known is None:
-            raise ValueError(f"nothing to resume in {folder}: no config.json")
         # Compared as configs, so that a setting newer than the run has its default.
         if known != config:
             raise ValueError(f"{described} is of a run with other settings; cannot resume it")
     elif runs.last_checkpoint(folder)[0] is not None:
         raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
     else:
-        folder.mkdir(parents=True, exist_ok=True)
         runs.write_json(described, dataclasses.asdict(config))
         for found in ("prior.json", "learning_rate.json", "skipped.json"):
             (folder / found).unlink(missing_ok=True)
@@ -299,10 +296,11 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
         weights.find_model(config.init_from)
     steps = _steps_per_epoch(config)
     keras.utils.set_random_seed(config.seed)
-    prior = _open_run(config, folder, resume=resume, steps=steps)
-    config = _resolve_learning_rate(config, folder, prior)
-    with dtype_policy(config.precision):
-        stream = _fit(config, folder, prior, steps)
+    with runs.locked(folder, resume=resume):
+        prior = _open_run(config, folder, resume=resume, steps=steps)
+        config = _resolve_learning_rate(config, folder, prior)
+        with dtype_policy(config.precision):
+            stream = _fit(config, folder, prior, steps)
     for path, reason in sorted(stream.skipped.items()):
         encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
         told = f"skipped {path}: {reason}".encode(encoding, "backslashreplace")

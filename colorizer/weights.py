@@ -12,7 +12,6 @@ import dataclasses
 import glob
 import hashlib
 import json
-import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import numpy as np
 
 from colorizer.color import rebalancing_weights
 from colorizer.networks import NetworkConfig, build_network
+from colorizer.runs import put_in_place
 
 FORMAT = 1
 LARGEST_WORKING_SIZE = 1024  # pixels; networks learn at 64 to 256: this is gigabytes already
@@ -188,8 +188,8 @@ def save_pretrained(model: Pretrained, path: str | Path) -> Path:
         }
         text.write_text(json.dumps(described, indent=1) + "\n", "utf-8")
         weights = _weights_file(path, described["sha256"])
-        os.replace(partial, weights)
-        os.replace(text, path)
+        put_in_place(partial, weights)
+        put_in_place(text, path)
     finally:
         partial.unlink(missing_ok=True)
         text.unlink(missing_ok=True)

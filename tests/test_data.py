@@ -650,3 +650,11 @@ def test_validation_does_not_depend_on_the_seed(tmp_path, scenes):
     )
     assert len(first) == 5
     np.testing.assert_array_equal(first, second)
+
+
+def test_what_is_there_to_measure_is_not_trained_on(tmp_path) -> None:
+    for folder in (tmp_path, tmp_path / "test"):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8)).save(folder / "a.png")
+    with pytest.raises(ValueError, match="test without train"):
+        data.photo_files(DataConfig(sources=(str(tmp_path),)), "train")

@@ -125,7 +125,7 @@ def test_what_began_from_another_run_is_refused(written, runs, tmp_path) -> None
     later = tmp_path / "runs" / "3-whole"
     later.mkdir(parents=True)
     (later / "checkpoint-0001.weights.h5").touch()
-    with pytest.raises(ValueError, match=r"3-whole is not from 2-frozen as it is now: remove it"):
+    with pytest.raises(ValueError, match=r"3-whole is not from 1-pretrain as it will be: remove"):
         recipe.run_recipe(written, tmp_path, tmp_path / "runs")
 
 
@@ -172,6 +172,8 @@ def test_a_pretraining_cannot_come_later(written, runs, tmp_path) -> None:
         ({"mask_weight": 2.0}, "3-whole: mask_weight needs"),
         ({"network": {"network": "unet"}}, "3-whole: network must be one of .*'unet'"),
         ({"network": {"fusion": "local"}}, "3-whole: fusion must be one of .*'local'"),
+        ({"network": {"decoder": [[8, 1], [8, 1]]}}, "3-whole: decoder must end at stride 4.*8$"),
+        ({"network": {"encoder": [[8, 4], [8, 4]]}}, "3-whole: encoder must stop at .*16, 8, 4"),
         ({"network": {"extractor": "VGG"}}, "3-whole: extractor must be .*'VGG'"),
         ({"network": {"network": "colorful", "mask": True}}, "3-whole: network 'colorful' .*mask"),
     ],

@@ -67,7 +67,7 @@ def test_of_nested_sources_the_innermost_counts(tmp_path) -> None:
         ({"teacher": "VGG19"}, r"MobileNetV2\[:FILE.weights.h5\]. Received: 'VGG19'"),
         ({"teacher_size": 100}, "teacher_size must be one of"),
         ({"learning_rate": 0}, "positive number. Received: 0"),
-        ({"learning_rate": "auto"}, "positive number. Received: 'auto'"),
+        ({"learning_rate": "auto"}, "learning_rate must be float. Received: 'auto'"),
         ({"class_weight": -1}, "class_weight must be 0 or more"),
         ({"feature_weight": float("nan")}, "feature_weight must be 0 or more"),
         ({"feature_weight": 3.0}, "feature_weight needs a teacher. Received: 3.0 and teacher None"),
