@@ -79,7 +79,7 @@ def labels(kind: str, given: Sequence[str], shorten: Callable[[str], str]) -> di
 
 def _split_files(folder: Path, split: str) -> list[Path]:
     """The files of a split; of a folder without splits, all."""
-    if not (folder / "train").is_dir():  # of its own, `data` would cut a split out by hash
+    if not (folder / "train").is_dir():  # `data` would cut a split out by hash, or refuse
         divided = any((folder / name).is_dir() for name in data.SPLITS)
         whole = data.DataConfig(sources=(str(folder / split if divided else folder),))
         whole = dataclasses.replace(whole, validation_share=0.0, test_share=1.0)

@@ -162,16 +162,18 @@ def _mask_targets(
 def _without_results(
     pairs: list[tuple[Path, Path]], arguments: argparse.Namespace
 ) -> list[tuple[Path, Path]]:
-    """Leaves out what a run before made of others of the photographs."""
+    """Leaves out what, by its name, a run before made of others of the photographs."""
     from colorizer.photos import identity
 
     if len(pairs) == 1:
         return pairs
     targets = [target for _, target in pairs]
     results = {identity(path) for path in [*targets, *_mask_targets(pairs, arguments)] if path}
+    if arguments.overwrite:  # what was named is an input, and not overwritten
+        results -= {identity(Path(name)) for name in arguments.photos}
     kept = [(source, target) for source, target in pairs if identity(source) not in results]
     if left := len(pairs) - len(kept):
-        print(f"{left} left out: results of a run before", file=sys.stderr)
+        print(f"{left} left out: by name they are results of others", file=sys.stderr)
     return kept
 
 
@@ -198,7 +200,7 @@ def _already_done(
 
 
 def _colorize(arguments: argparse.Namespace) -> int:
-    from colorizer.photos import find_photos
+    from colorizer.photos import find_photos, identity
 
     pairs = _without_results(_targets(find_photos(arguments.photos), arguments.output), arguments)
     options = _steering(arguments)
@@ -206,6 +208,10 @@ def _colorize(arguments: argparse.Namespace) -> int:
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
     _make_folder(folder)
     masks = _mask_targets(pairs, arguments)
+    if arguments.reference is not None:
+        outputs = {identity(path) for path in [*(target for _, target in pairs), *masks] if path}
+        if identity(arguments.reference) in outputs:
+            raise ValueError(f"{arguments.reference} is an input: it is not overwritten")
     done = _already_done(pairs, masks, arguments)
     if not arguments.overwrite and all(os.path.lexists(target) for _, target in pairs):
         told = (

@@ -4,8 +4,9 @@ Conventions
     A *source* is the path of a folder (any nesting), or the name of a known data set, with
     an optional count behind `@`: `photos/flowers@5` counts every photograph five times.
     A folder with a subfolder `train` brings its own splits (`train`, `validation`, `test`);
-    a split that is missing, and every other folder, is cut out by a hash of the file's
-    path within the source, so the same file is in the same split on every machine.
+    a split that is missing, and a folder without splits, is cut out by a hash of the file's
+    path within the source, so the same file is in the same split on every machine. One with
+    `test` or `validation` alone is refused.
     What one source holds out is not trained on through another that lies within it or
     around it.
 
@@ -33,8 +34,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from colorizer import sources
+from colorizer.annotations import check_types
 from colorizer.photos import SUFFIXES
-from colorizer.runs import check_types
 
 SPLITS = ("train", "validation", "test")
 LOAD_MARGIN = 1.25  # photographs are kept this much larger than the crop, for random scales
@@ -182,7 +183,7 @@ def photo_files(config: DataConfig, split: str) -> list[Path]:
     """Every file of a split, from all sources, as often as its source counts.
 
     Raises:
-        ValueError: an unknown split, source or count, or no photographs at all.
+        ValueError: an unknown split, source or count, splits without `train`, or no photographs.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}. Received: {split!r}")

@@ -46,11 +46,11 @@ import keras
 from keras import layers, ops
 
 from colorizer import earlier
+from colorizer.annotations import check_types
 from colorizer.color import AB_BINS, AB_SCALE, annealed_mean, rgb_to_lab
 from colorizer.conditions import pool_conditions
 from colorizer.extractors import feature_maps, xception
 from colorizer.normalization import BatchNormalization
-from colorizer.runs import check_types
 
 Tensor = Any
 
@@ -527,16 +527,22 @@ def check_network(config: NetworkConfig, *, embedding_input: bool = False) -> No
     _refuse_ignored(config, embedding_input=embedding_input)
     if config.extractor != "xception_half":
         _builder(config.extractor)
+    if config.network == "xception_fusion":
+        _check_strides(config)
+
+
+def _check_strides(config: NetworkConfig) -> None:
+    """Raises ValueError where encoder, decoder and head do not meet."""
     strides = list(itertools.accumulate((stride for _, stride in config.encoder), operator.mul))
-    last = strides[-1] if strides else 1
-    if last >> (len(config.decoder) - 1) < 1 or not config.decoder:
+    if not strides or min(strides) < 1:
+        raise ValueError(f"encoder must have convolutions of strides. Received: {config.encoder}")
+    last = strides[-1]
+    if not 1 <= len(config.decoder) <= last.bit_length():
         raise ValueError(
             f"decoder must have 1 to {last.bit_length()} stages after an encoder of "
             f"stride {last}. Received: {len(config.decoder)}"
         )
     stages = [last >> i for i in range(len(config.decoder))]
-    if config.network != "xception_fusion":
-        return
     if config.head == "distribution" and stages[-1] != LOGITS_STRIDE:
         raise ValueError(
             f"decoder must end at stride {LOGITS_STRIDE} for head 'distribution'. "

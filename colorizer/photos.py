@@ -347,7 +347,8 @@ def in_srgb(photo: Photo) -> Photo:
             pixels = _to_srgb(pixels, icc, "rgb")
     except RuntimeError:  # a damaged profile: as if there were none
         return photo
-    return replace(photo, pixels=pixels, icc_profile=None)
+    # Told by a profile, for EXIF may go on telling of the other space.
+    return replace(photo, pixels=pixels, icc_profile=_srgb_profile())
 
 
 def _photo(

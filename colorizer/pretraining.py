@@ -10,7 +10,7 @@ Batch normalisation
     the extractor infers as it was trained. Training does not use them, and is not changed.
 
 The folder of a run
-    `config.json`: every setting. `classes.json`: the names, in the order of the head's answers.
+    `config.json`: every setting. `.lock`. `classes.json`: the names, in the head's order.
     `features.json`: mean and deviation of the teacher's features. `teacher/`: their cache, unless
     another folder was named. `skipped.json`: files that were left out, and why.
     `checkpoint-NNNN.weights.h5`: weights and optimizer after epoch NNNN (the last only).
@@ -192,7 +192,8 @@ def pretrain(config: PretrainConfig, folder: str | Path, *, resume: bool = False
 
     Raises:
         ValueError: no photographs, no teacher, a single class and no teacher, a folder that
-            holds another run, or a loss that is no longer finite.
+            holds another run or that another process writes to, or a loss or weights that are no
+            longer finite.
     """
     folder = Path(folder)
     files, classes = _photographs(config)

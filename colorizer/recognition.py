@@ -45,11 +45,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from colorizer.annotations import check_types
 from colorizer.color import rgb_to_luminance
 from colorizer.data import DataConfig, counted_source
 from colorizer.embeddings import embed_with
 from colorizer.extractors import pooled_application
-from colorizer.runs import check_types
 from colorizer.settings import TrainConfig
 from colorizer.sources import PHOTO_NAME, SPLITS, source_folder
 

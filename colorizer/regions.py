@@ -172,7 +172,7 @@ def mask_from_image(array: ArrayLike, size: Size, *, lossy: bool = True) -> tupl
     if (colours == colours[..., :1]).all():
         plane = colours[..., 0].astype(np.float32) / full_scale
     else:  # doubles: in singles white is not quite 1, and its inverse would not be quite gray
-        plane = rgb2gray(colours / full_scale)
+        plane = rgb2gray(colours.astype(float) / full_scale)
     mask = np.clip(_resized(plane, size), 0, 1)
     if lossy and image.dtype == np.uint8:
         mask = np.where(mask < _NOISE, 0, np.where(mask > 1 - _NOISE, 1, mask))

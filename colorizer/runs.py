@@ -6,16 +6,13 @@ interrupted run needs both to go on as if nothing had happened.
 """
 
 import contextlib
-import dataclasses
 import json
 import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from numbers import Integral, Real
 from pathlib import Path
-from types import UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
 import keras
 import numpy as np
@@ -45,38 +42,6 @@ def put_in_place(partial: Path, path: Path) -> None:
 def read_json(path: Path, missing: Any = None) -> Any:
     """What a file holds, or `missing` if it is not there."""
     return json.loads(path.read_text("utf-8")) if path.is_file() else missing
-
-
-def check_types(config: Any) -> None:
-    """Refuses a dataclass whose fields hold other types than their annotations say.
-
-    JSON has whatever was written into it: `1e3` for a count, a number for a name.
-
-    Raises:
-        ValueError: it names the first such field.
-    """
-    hints = get_type_hints(type(config))
-    for field in dataclasses.fields(config):
-        value, hint = getattr(config, field.name), hints[field.name]
-        if not _is_of(value, hint):
-            told = getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
-            raise ValueError(f"{field.name} must be {told}. Received: {value!r}")
-
-
-def _is_of(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotation: a class, a union or a tuple of such."""
-    parts = get_args(hint)
-    if get_origin(hint) in (Union, UnionType):
-        return any(_is_of(value, part) for part in parts)
-    if get_origin(hint) is tuple:
-        if not isinstance(value, tuple):
-            return False
-        each = parts[:1] * len(value) if parts[-1] is Ellipsis else parts
-        return len(value) == len(each) and all(map(_is_of, value, each))
-    if isinstance(value, bool):
-        return hint is bool
-    kinds: dict[Any, Any] = {int: Integral, float: Real, str: (str, os.PathLike)}
-    return isinstance(value, kinds.get(hint, hint))
 
 
 @contextlib.contextmanager
@@ -128,13 +93,15 @@ def check_progress(task: keras.Model, logs: Mapping[str, float] | None, done: in
         ValueError: the loss of epoch `done`, if `logs` have one, is not finite, or a weight.
     """
     loss = float((logs or {}).get("loss", 0.0))
-    if math.isfinite(loss) and all(
-        np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in task.trainable_variables
-    ):  # the weights too, for the last step's loss is of those before it
-        return
+    told = f"a loss of {loss}"
+    if math.isfinite(loss):  # the weights too, for the last step's loss is of those before it
+        weights = map(keras.ops.convert_to_numpy, task.trainable_variables)
+        if all(np.isfinite(weight).all() for weight in weights):
+            return
+        told = "weights that are not finite"
     raise ValueError(
         f"the run diverged in epoch {done}, which is not kept: try a lower learning_rate. "
-        f"Received: a loss of {loss}"
+        f"Received: {told}"
     )
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from colorizer import color, masks
+from colorizer.annotations import check_types
 from colorizer.data import DataConfig
 from colorizer.extractors import check_application
 from colorizer.networks import NetworkConfig, check_network, network_stride
-from colorizer.runs import check_types
 
 AUTO = "auto"
 HINT_SHARE = 0.75

@@ -3,7 +3,7 @@
 `train` fits the task of a config (`colorizer.tasks`) and leaves everything in one folder.
 
 The folder of a run
-    `config.json`: every setting. `prior.json`: the distribution of colours in the data.
+    `config.json`: every setting. `prior.json`: the distribution of colours in the data. `.lock`.
     `skipped.json`: files that were left out, and why.
     `learning_rate.json`, `.csv`, `.png`: with the learning rate "auto", the one that was found
     before the first epoch, and the range test behind it.
@@ -286,7 +286,8 @@ def train(config: TrainConfig, folder: str | Path, *, resume: bool = False) -> P
 
     Raises:
         ValueError: settings that do not fit together, no photographs, no model to start from, a
-            folder that holds another run, or a loss that is no longer finite.
+            folder that holds another run or that another process writes to, or a loss or weights
+            that are no longer finite.
     """
     folder = Path(folder)
     check_settings(config)

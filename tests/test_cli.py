@@ -328,6 +328,18 @@ def test_a_call_repeated_by_a_shell_or_a_clock_is_kept(photo, tmp_path, capsys, 
     assert len(list(album.iterdir())) == 2
 
 
+def test_what_was_named_is_not_overwritten(photo, tmp_path, capsys) -> None:
+    """Neither a photograph with the name of another's result, nor the reference."""
+    other = tmp_path / "photo_colorized.png"
+    Image.new("RGB", (60, 40), "teal").save(other)
+    before = other.read_bytes()
+    assert run(photo, other, "-o", tmp_path, "--overwrite") == 1
+    assert "is an input" in capsys.readouterr().err
+    assert run(photo, "-o", tmp_path, "--reference", other, "--overwrite") == 2
+    assert "is an input" in capsys.readouterr().err
+    assert other.read_bytes() == before
+
+
 def test_masks_lie_where_they_lay_before(photo, tmp_path, capsys) -> None:
     album, out, masks = (tmp_path / name for name in ("album", "out", "masks"))
     (album / "1931").mkdir(parents=True)

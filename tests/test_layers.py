@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "colorizer"
 
 LAYERS = [
-    {"containers"},
+    {"annotations", "containers"},
     {"color", "frequencies", "normalization", "options", "photos", "runs", "sources"},
     {"aging", "fields", "hints", "masks", "metrics", "report"},
     {"data", "outliers", "regions"},

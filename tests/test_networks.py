@@ -674,3 +674,21 @@ def test_weights_of_another_model_are_refused_in_one_line(tmp_path):
     keras.Model(*[keras.Input((2,), name="image")] * 2).save_weights(path)
     with pytest.raises(ValueError, match="does not hold the weights of 'xception_half'"):
         build_network(dataclasses.replace(TINY, extractor_weights=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"decoder": ()}, "decoder must have 1 to 5 stages.*0$"),
+        ({"encoder": ()}, r"encoder must have convolutions.*\(\)"),
+        ({"encoder": (), "fusion": "global", "head": "regression"}, "encoder must have"),
+        ({"encoder": ((8, 0),)}, "encoder must have"),
+        ({"decoder": ((8, 1),) * 2}, "decoder must end at stride 4.*stride 8"),
+        ({"encoder": ((8, 4), (8, 4))}, r"encoder must stop at each stride.*\[4, 16\]"),
+    ],
+)
+def test_parts_that_do_not_meet_are_refused(changes, told):
+    config = dataclasses.replace(networks.TINY, **changes)
+    for refuse in (networks.check_network, networks.build_network):
+        with pytest.raises(ValueError, match=told):
+            refuse(config)

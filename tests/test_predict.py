@@ -759,7 +759,7 @@ def test_colours_are_stored_in_the_space_they_are_of(steered, tmp_path, channels
     Image.fromarray(gray).save(source, icc_profile=wide)
     steered.colorize_file(source, target)
     with Image.open(target) as coloured:
-        assert "icc_profile" not in coloured.info  # sRGB
+        assert coloured.info["icc_profile"] == _srgb_profile()
         result = np.asarray(coloured)
     converted = imagecodecs.cms_transform(
         np.stack([photo((20, 30))] * 3, axis=-1),

@@ -344,3 +344,11 @@ def test_the_contact_sheet_tints_what_each_pattern_colours():
         expected = masks.make_mask(name, (side, side), seed=3, image=np.full((side, side), 50))
         np.testing.assert_array_equal(np.ptp(picture, axis=-1) > 9, expected == 1)
         assert sheet[y : y + caption, x : x + side].min() < 128  # its name
+
+
+def test_white_in_single_precision_is_white():
+    planes = np.ones((4, 6, 3), "float32")
+    planes[:, :3] = (1, 0, 0)
+    mask, _ = regions.mask_from_image(planes, (4, 6))
+    np.testing.assert_array_equal(mask[:, 3:], 1)
+    assert 0.1 < mask[0, 0] < 0.3

@@ -1,6 +1,5 @@
 """The folder of a run: nothing half-written, and only what is needed to go on."""
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -76,7 +75,7 @@ def test_what_diverged_is_refused(model, loss) -> None:
 
 def test_what_diverged_in_the_last_step_is_refused(model) -> None:
     model.set_weights([np.array([[1.0], [np.nan]]), np.array([3.0])])
-    with pytest.raises(ValueError, match="diverged in epoch 7"):
+    with pytest.raises(ValueError, match=r"diverged in epoch 7.*weights that are not finite"):
         runs.check_progress(model, {"loss": 1.0}, 7)
 
 
@@ -98,38 +97,3 @@ def test_a_folder_is_of_one_run_at_a_time(tmp_path) -> None:
         pass
     with runs.locked(folder, resume=False):
         pass
-
-
-@dataclasses.dataclass
-class Settings:
-    count: int = 1
-    rate: float | str = 0.5
-    name: str | None = None
-    pairs: tuple[tuple[int, int], ...] = ()
-    flag: bool = False
-
-
-@pytest.mark.parametrize(
-    "values",
-    [{}, {"rate": 1}, {"rate": "auto"}, {"name": "a"}, {"pairs": ((1, 2), (3, 4)), "flag": True}],
-)
-def test_types_as_annotated_pass(values) -> None:
-    runs.check_types(Settings(**values))
-
-
-@pytest.mark.parametrize(
-    ("values", "told"),
-    [
-        ({"count": 1e3}, "count must be int. Received: 1000.0"),
-        ({"count": True}, "count must be int. Received: True"),
-        ({"rate": None}, r"rate must be float \| str. Received: None"),
-        ({"rate": True}, "rate must be"),
-        ({"name": 5}, r"name must be str \| None. Received: 5"),
-        ({"pairs": ((1, 2, 3),)}, "pairs must be"),
-        ({"pairs": [(1, 2)]}, "pairs must be"),
-        ({"flag": 1}, "flag must be bool. Received: 1"),
-    ],
-)
-def test_other_types_are_named(values, told) -> None:
-    with pytest.raises(ValueError, match=told):
-        runs.check_types(Settings(**values))

@@ -702,6 +702,7 @@ def test_photographs_beside_outliers_keep_their_colours(photographs):
             "exclude each other for 'residual_encoder'",
         ),
         ({"network": NetworkConfig(), "freeze_extractor": True}, "freeze_extractor needs.*neither"),
+        ({"embeddings": "cache"}, "embeddings need extractor_weights.*None"),
         ({"aged_share": 0.5, "embeddings": "cache"}, "aged_share and embeddings.*'cache'"),
         ({"outlier_share": 0.5, "embeddings": "cache"}, "outlier_share and embeddings.*'cache'"),
         (

@@ -1,0 +1,42 @@
+"""Settings of other types than they are declared to be are named."""
+
+import dataclasses
+
+import pytest
+
+from colorizer.annotations import check_types
+
+
+@dataclasses.dataclass
+class Settings:
+    count: int = 1
+    rate: float | str = 0.5
+    name: str | None = None
+    pairs: tuple[tuple[int, int], ...] = ()
+    flag: bool = False
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"rate": 1}, {"rate": "auto"}, {"name": "a"}, {"pairs": ((1, 2), (3, 4)), "flag": True}],
+)
+def test_types_as_annotated_pass(values) -> None:
+    check_types(Settings(**values))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"count": 1e3}, "count must be int. Received: 1000.0"),
+        ({"count": True}, "count must be int. Received: True"),
+        ({"rate": None}, r"rate must be float \| str. Received: None"),
+        ({"rate": True}, "rate must be"),
+        ({"name": 5}, r"name must be str \| None. Received: 5"),
+        ({"pairs": ((1, 2, 3),)}, "pairs must be"),
+        ({"pairs": [(1, 2)]}, "pairs must be"),
+        ({"flag": 1}, "flag must be bool. Received: 1"),
+    ],
+)
+def test_other_types_are_named(values, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        check_types(Settings(**values))
