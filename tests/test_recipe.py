@@ -260,7 +260,8 @@ def test_the_released_recipe_fits_together(runs, tmp_path) -> None:
         "1-small",
         "2-larger",
         "3-regression",
-        "4-logarithm",
+        "4-longer",
+        "5-logarithm",
     ]
     for _, config, *_ in runs:
         check_settings(config)
