@@ -124,7 +124,7 @@ def test_masks_of_a_run_before_are_not_coloured(photo, tmp_path, capsys) -> None
         arguments = ["-o", tmp_path, "--save-mask", tmp_path, "--mask-pattern", "half"]
         assert run(tmp_path, *arguments, "--overwrite") == 0
     assert len(list(tmp_path.glob("*.png"))) == 6
-    assert "4 left out: results of a run before" in capsys.readouterr().err
+    assert "4 left out: by name they are results of others" in capsys.readouterr().err
 
 
 def test_a_result_that_is_named_is_coloured(photo, tmp_path) -> None:
