@@ -326,7 +326,14 @@ def _is_srgb(icc: bytes) -> bool:
     """Whether a profile of RGB changes colours by no more than rounding."""
     steps = np.linspace(0, 255, 9).astype(np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
-    return int(np.ptp([cube.astype(int), _to_srgb(cube, icc, "rgb")], axis=0).max()) <= 2
+    return bool((np.abs(_to_srgb(cube, icc, "rgb").astype(int) - cube) <= 2).all())
+
+
+def _grays_to_srgb(grays: np.ndarray, icc: bytes, colorspace: str) -> np.ndarray:
+    """Gray samples (H, W) by a profile of gray, or by one of RGB: there are only so many."""
+    ramp = np.arange(np.iinfo(grays.dtype).max + 1, dtype=grays.dtype)[None]
+    samples = ramp if colorspace == "gray" else np.stack([ramp] * 3, axis=-1)
+    return _to_srgb(samples, icc, colorspace)[0, :, 1][grays]
 
 
 def in_srgb(photo: Photo) -> Photo:
@@ -340,11 +347,8 @@ def in_srgb(photo: Photo) -> Photo:
     try:
         if _is_srgb(icc):
             return photo
-        if pixels.ndim == 2:
-            ramp = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)
-            pixels = _to_srgb(np.stack([ramp] * 3, axis=-1)[None], icc, "rgb")[0, :, 1][pixels]
-        else:
-            pixels = _to_srgb(pixels, icc, "rgb")
+        convert = _grays_to_srgb if pixels.ndim == 2 else _to_srgb
+        pixels = convert(pixels, icc, "rgb")
     except RuntimeError:  # a damaged profile: as if there were none
         return photo
     # Told by a profile, for EXIF may go on telling of the other space.
@@ -365,8 +369,7 @@ def _photo(
     pixels = samples[..., :3] if channels > 2 else samples[..., 0]
     if icc and pixels.ndim == 2 and _colour_space(icc) == b"GRAY":
         with contextlib.suppress(RuntimeError):  # a damaged profile: as if there were none
-            ramp = np.arange(np.iinfo(pixels.dtype).max + 1, dtype=pixels.dtype)
-            pixels = _to_srgb(ramp[None], icc, "gray")[0, :, 1][pixels]
+            pixels = _grays_to_srgb(pixels, icc, "gray")
     turn = _TURNS.get(orientation, _TURNS[1])
     return Photo(
         pixels=np.ascontiguousarray(turn(pixels)),
