@@ -2,9 +2,22 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
+
+
+def as_object(values: Any, name: str) -> dict[str, Any]:
+    """A copy of what JSON has as an object; ValueError says what was to be one if it is none."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{name} must be an object of settings. Received: {values!r}")
+    return dict(values)
+
+
+def as_tuples(value: Any) -> Any:
+    """A value of JSON with its arrays, at any depth, as tuples."""
+    return tuple(map(as_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 def check_types(config: Any) -> None:

@@ -34,7 +34,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from colorizer import sources
-from colorizer.annotations import check_types
+from colorizer.annotations import as_object, as_tuples, check_types
 from colorizer.photos import SUFFIXES
 
 SPLITS = ("train", "validation", "test")
@@ -85,8 +85,7 @@ class DataConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DataConfig":
         """The config of JSON `values`; raises TypeError for any unknown entry."""
-        named = values.get("sources", ())
-        return cls(**{**values, "sources": named if isinstance(named, str) else tuple(named)})
+        return cls(**{name: as_tuples(v) for name, v in as_object(values, "data").items()})
 
 
 @dataclasses.dataclass(frozen=True)

@@ -46,7 +46,7 @@ import keras
 from keras import layers, ops
 
 from colorizer import earlier
-from colorizer.annotations import check_types
+from colorizer.annotations import as_object, as_tuples, check_types
 from colorizer.color import AB_BINS, AB_SCALE, annealed_mean, rgb_to_lab
 from colorizer.conditions import pool_conditions
 from colorizer.extractors import feature_maps, xception
@@ -109,15 +109,11 @@ class NetworkConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "NetworkConfig":
         """The config of JSON `values`; raises ValueError naming any unknown entry."""
+        values = as_object(values, "network")
         known = {field.name for field in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown network settings {unknown}; known are {sorted(known)}")
-        pairs: dict[str, Any] = {
-            name: tuple((int(first), int(second)) for first, second in values[name])
-            for name in ("encoder", "decoder")
-            if name in values
-        }
-        return cls(**{**values, **pairs})
+        return cls(**{name: as_tuples(value) for name, value in values.items()})
 
 
 KOALARIZATION = NetworkConfig(

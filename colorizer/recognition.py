@@ -45,7 +45,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from colorizer.annotations import check_types
+from colorizer.annotations import as_object, check_types
 from colorizer.color import rgb_to_luminance
 from colorizer.data import DataConfig, counted_source
 from colorizer.embeddings import embed_with
@@ -129,7 +129,7 @@ class PretrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PretrainConfig":
         """The config of JSON `values`; raises ValueError naming any unknown entry."""
-        values = dict(values)
+        values = as_object(values, "pretraining")
         try:
             return cls(data=DataConfig.from_dict(values.pop("data", {})), **values)
         except TypeError as error:

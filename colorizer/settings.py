@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from colorizer import color, masks
-from colorizer.annotations import check_types
+from colorizer.annotations import as_object, as_tuples, check_types
 from colorizer.data import DataConfig
 from colorizer.extractors import check_application
 from colorizer.networks import NetworkConfig, check_network, network_stride
@@ -164,11 +164,11 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "TrainConfig":
         """The config of JSON `values`; raises ValueError naming any unknown entry."""
-        values = dict(values)
+        values = as_object(values, "training")
         nested: dict[str, Any] = {"network": NetworkConfig.from_dict(values.pop("network", {}))}
         try:
             nested["data"] = DataConfig.from_dict(values.pop("data", {}))
-            nested["mask_patterns"] = tuple(values.pop("mask_patterns", ()))
+            nested["mask_patterns"] = as_tuples(values.pop("mask_patterns", ()))
             return cls(**nested, **values)
         except TypeError as error:
             raise ValueError(f"training settings: {error}") from error

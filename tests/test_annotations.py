@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from colorizer.annotations import check_types
+from colorizer.settings import TrainConfig
 
 
 @dataclasses.dataclass
@@ -40,3 +41,20 @@ def test_types_as_annotated_pass(values) -> None:
 def test_other_types_are_named(values, told) -> None:
     with pytest.raises(ValueError, match=told):
         check_types(Settings(**values))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([1], "training must be an object of settings. Received: \\[1\\]"),
+        ({"network": "unet"}, "network must be an object of settings. Received: 'unet'"),
+        ({"data": "abc"}, "data must be an object of settings. Received: 'abc'"),
+        ({"data": {"sources": 3}}, "sources must be .*Received: 3"),
+        ({"network": {"encoder": [[3]]}}, "encoder must be .*Received: \\(\\(3,\\),\\)"),
+        ({"network": {"decoder": 5}}, "decoder must be .*Received: 5"),
+        ({"mask_patterns": 5}, "mask_patterns must be .*Received: 5"),
+    ],
+)
+def test_json_of_another_shape_is_named(values, told) -> None:
+    with pytest.raises(ValueError, match=told):
+        TrainConfig.from_dict(values)
