@@ -5,8 +5,9 @@ the others has a colour for everything: it is sure of red coins and a blue moon.
 unfamiliar are trained on examples of it [1]; here they are made of the very photographs, and what
 they teach is to be modest:
 
-    relief     the photograph as a surface, lit from one side, all of one material or shapes of one
-               on another: metal, stone, plaster, things on a table
+    relief     a surface lit from one side, all of one material or shapes of one on another, raised
+               or sunk: the photograph, embossed (metal, plaster, things on a plain table), or its
+               frequencies with random signs (stone, sand, craters)
     drawing    dark lines on paper where the photograph is darker than around: prints, pages
     texture    the photograph's frequencies with random signs, all over or two of them in shapes
     negative   black for white
@@ -36,14 +37,20 @@ Tensor = Any  # a tensor of whichever backend Keras runs on
 Draw = Callable[..., Tensor]  # (low, high, *shape of one example's, (1, 1) if left out)
 
 # In how many of the outliers, and from where to where. Chosen by eye.
-SHARES = {"relief": 0.5, "drawing": 0.25, "texture": 0.15, "negative": 0.1}
-ONE_MATERIAL = 0.4  # of the reliefs, and of the textures; the others have shapes
-ROUND, THINGS = 0.5, 16  # how many of the shapes are round things, and how many those are
-RADIUS = (0.03, 0.2)  # in heights
+SHARES = {"relief": 0.65, "drawing": 0.17, "texture": 0.13, "negative": 0.05}
+ONE_MATERIAL = 0.3  # of the reliefs, and of the textures; the others have shapes
+ROUND = 0.6  # of the shapes: round things
+ROWS = 5  # of as many round things at most: one somewhere in each cell of a grid
+THERE = (0.1, 1.0)  # how many of them are
+RADIUS, RADII = (0.03, 0.15), (0.4, 1.0)  # of the largest in heights, and of each in that
+ROCK = 0.35  # of the reliefs: no photograph embossed, but a texture
+PLAIN = 0.6  # of the reliefs: level beside the shapes
 SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
-STEEPNESS = (0.5, 3.0)
-MATERIAL = (-0.9, 0.8)  # its tone
-LAMPS, LAMP_WAVES = (-0.15, 0.15), 3  # uneven light
+RIM = (0.5, 2.0)  # σ in pixels of the slope at the edge of a shape
+HEIGHT = (-0.8, 0.8)  # of the shapes
+STEEPNESS = (0.0, 3.0)
+MATERIAL, ALIKE = (-0.9, 0.8), 0.25  # its tone; how many of the reliefs have but one
+LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light
 PAPER = (0.5, 1.0)
 PEN = (0.7, 2.7)  # σ in pixels of what a line is darker than
 INK = (6.0, 26.0)  # how much darker a line is drawn than the photograph has it
@@ -73,8 +80,7 @@ def make_outliers(
         return keras.random.uniform(shape, low, high, "float32", seed=random)
 
     shapes = masks.sample_masks(batch, height, width, random, full_share=0.0)[..., 0]
-    places, radius = draw(0, 1, THINGS, 2), draw(*RADIUS)
-    shapes = ops.where(draw(0, 1) < ROUND, discs(height, width, places, radius), shapes)
+    shapes = ops.where(draw(0, 1) < ROUND, _things(height, width, draw), shapes)
     shapes = ops.where(draw(0, 1) < ONE_MATERIAL, 1.0, shapes)
     made = _kinds(luminance[..., 0], shapes, draw)
     lot, ends = draw(0, 1), np.cumsum([SHARES[kind] for kind in made])
@@ -85,19 +91,38 @@ def make_outliers(
     return ops.where(outlier, ops.clip(picture, -1.0, 1.0)[..., None], luminance), outlier
 
 
+def _things(height: int, width: int, draw: Draw) -> Tensor:
+    """Round things, (B, H, W) of 0 and 1, hardly any upon another."""
+    cells, each = np.indices((ROWS, ROWS)).reshape(2, -1).T, (ROWS**2, 1, 1)
+    places = (cells + draw(0, 1, *cells.shape)) / ROWS
+    there = ops.cast(draw(0, 1, *each) < draw(*THERE, 1, 1, 1), "float32")
+    return discs(height, width, places, there * draw(*RADIUS, 1, 1, 1) * draw(*RADII, *each))
+
+
 def _kinds(light: Tensor, shapes: Tensor, draw: Draw) -> dict[str, Tensor]:
     """Each picture as an outlier of each kind."""
-    smoothness, pen, angle = draw(*SMOOTHNESS), draw(*PEN), draw(0, 2 * np.pi)
-    surface = blur(light, down=smoothness, across=smoothness)
-    shading = relief(surface, down=ops.sin(angle), across=ops.cos(angle)) * draw(*STEEPNESS)
-    tone = composed(shapes, draw(*MATERIAL), draw(*MATERIAL))
-    textures = (scrambled(light, draw(-1, 1, *light.shape[1:])) for _ in range(2))
+    textures = [scrambled(light, draw(-1, 1, *light.shape[1:])) for _ in range(2)]
+    ground = ops.where(draw(0, 1) < ROCK, textures[0], light)
+    pen = draw(*PEN)
     return {
-        "relief": stain(tone + shading, draw(*LAMPS, LAMP_WAVES, LAMP_WAVES)),
+        "relief": _relief(ground, shapes, draw),
         "drawing": drawing(light, paper=draw(*PAPER), pen=pen, ink=draw(*INK)),
         "texture": composed(shapes, *textures),
         "negative": -light,
     }
+
+
+def _relief(ground: Tensor, shapes: Tensor, draw: Draw) -> Tensor:
+    """Two materials in uneven light, shaded by the ground and by the height of the shapes."""
+    smoothness, rim, angle = draw(*SMOOTHNESS), draw(*RIM), draw(0, 2 * np.pi)
+    ground = blur(ground, down=smoothness, across=smoothness)
+    raised = blur(shapes, down=rim, across=rim)
+    uneven = ops.where(draw(0, 1) < PLAIN, raised, 1.0)
+    surface = ground * uneven + draw(*HEIGHT) * raised
+    shading = relief(surface, down=ops.sin(angle), across=ops.cos(angle)) * draw(*STEEPNESS)
+    beside, things = draw(*MATERIAL), draw(*MATERIAL)
+    tone = composed(shapes, ops.where(draw(0, 1) < ALIKE, beside, things), beside)
+    return stain(tone + shading, draw(*LAMPS, LAMP_WAVES, LAMP_WAVES))
 
 
 def composed(shapes: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
@@ -112,13 +137,13 @@ def discs(height: int, width: int, places: Tensor, radius: Tensor) -> Tensor:
         height: of the picture in pixels.
         width: of the picture in pixels.
         places: (B, n, 2) their centres, in heights and widths.
-        radius: (B, 1, 1) of all of a picture's, in heights.
+        radius: (B, n, 1, 1) in heights; 0 = it is not there.
     """
     y, x = (ops.arange(size, dtype="float32") + 0.5 for size in (height, width))
     down = ops.square(y - height * places[..., :1])
     across = ops.square(x - width * places[..., 1:])
-    nearest = ops.min(down[:, :, :, None] + across[:, :, None, :], axis=1)
-    return ops.cast(nearest < ops.square(height * radius), "float32")
+    within = ops.square(height * radius) - down[:, :, :, None] - across[:, :, None, :]
+    return ops.cast(ops.max(within, axis=1) > 0, "float32")
 
 
 def relief(surface: Tensor, *, down: Tensor, across: Tensor) -> Tensor:
