@@ -14,8 +14,8 @@ they teach is to be modest:
 
 Conventions
     A picture is float32 (B, H, W) in [-1, 1], which is L / 50 - 1; only `make_outliers` has the
-    channel. Parameters have one value for each example, (B, 1, 1). Each kind is a function of its
-    parameters alone and may leave [-1, 1]; `make_outliers` draws the parameters and clips.
+    channel. Parameters have one value for each example, (B, 1, 1), or one for each of its n round
+    things, (B, n, 1, 1). A picture may leave [-1, 1]; `make_outliers` clips it.
 
 References
     [1] D. Hendrycks, M. Mazeika, T. Dietterich. "Deep Anomaly Detection with Outlier Exposure".
@@ -40,16 +40,17 @@ Draw = Callable[..., Tensor]  # (low, high, *shape of one example's, (1, 1) if l
 SHARES = {"relief": 0.65, "drawing": 0.17, "texture": 0.13, "negative": 0.05}
 ONE_MATERIAL = 0.3  # of the reliefs, and of the textures; the others have shapes
 ROUND = 0.6  # of the shapes: round things
-ROWS = 5  # of as many round things at most: one somewhere in each cell of a grid
-THERE = (0.1, 1.0)  # how many of them are
-RADIUS, RADII = (0.03, 0.15), (0.4, 1.0)  # of the largest in heights, and of each in that
+ROWS = 5  # and columns of a grid: somewhere in each of its cells there may be one
+THERE = (0.1, 1.0)  # share of the cells that have one
+RADIUS, RADII = (0.03, 0.15), (0.4, 1.0)  # their bound in heights; the share of it that each has
 ROCK = 0.35  # of the reliefs: no photograph embossed, but a texture
-PLAIN = 0.6  # of the reliefs: level beside the shapes
+PLAIN = 0.6  # of the reliefs with shapes: level beside them
 SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
 RIM = (0.5, 2.0)  # σ in pixels of the slope at the edge of a shape
-HEIGHT = (-0.8, 0.8)  # of the shapes
+HEIGHT = (-0.8, 0.8)  # of the shapes, above the ground or above 0 where it is level beside them
 STEEPNESS = (0.0, 3.0)
-MATERIAL, ALIKE = (-0.9, 0.8), 0.25  # its tone; how many of the reliefs have but one
+MATERIAL = (-0.9, 0.8)  # its tone
+ALIKE = 0.25  # of the reliefs with shapes: of the same tone
 LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light
 PAPER = (0.5, 1.0)
 PEN = (0.7, 2.7)  # σ in pixels of what a line is darker than
@@ -92,9 +93,9 @@ def make_outliers(
 
 
 def _things(height: int, width: int, draw: Draw) -> Tensor:
-    """Round things, (B, H, W) of 0 and 1, hardly any upon another."""
-    cells, each = np.indices((ROWS, ROWS)).reshape(2, -1).T, (ROWS**2, 1, 1)
-    places = (cells + draw(0, 1, *cells.shape)) / ROWS
+    """Round things, (B, H, W) of 0 and 1, the centre of each in a cell of its own."""
+    cells, each = np.indices((ROWS, ROWS), "float32").reshape(2, -1).T, (ROWS**2, 1, 1)
+    places = (draw(0, 1, *cells.shape) + ops.convert_to_tensor(cells)) / ROWS
     there = ops.cast(draw(0, 1, *each) < draw(*THERE, 1, 1, 1), "float32")
     return discs(height, width, places, there * draw(*RADIUS, 1, 1, 1) * draw(*RADII, *each))
 

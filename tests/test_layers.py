@@ -2,7 +2,6 @@
 
 import ast
 import os
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +105,7 @@ def test_tensorflow_is_imported_only_where_it_is_needed(module):
 
 
 def child_seconds():
+    resource = pytest.importorskip("resource")  # which Windows has not
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

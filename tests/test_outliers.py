@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from scipy.ndimage import label
 
 from colorizer import aging, outliers
 
@@ -83,14 +84,17 @@ def test_every_kind_is_as_often_as_it_says(monkeypatch):
         assert found == pytest.approx(outliers.SHARES[kind], abs=0.04)
 
 
-def test_some_are_of_one_material(monkeypatch):
+def test_some_are_of_one_material_and_of_the_others_some_have_round_things(monkeypatch):
     seen = []
     monkeypatch.setattr(
         outliers, "_kinds", lambda light, shapes, draw: seen.append(shapes) or {"relief": light}
     )
+    monkeypatch.setattr(outliers, "_things", lambda height, width, draw: 0.5)
     made_of(np.zeros((500, 16, 16, 1), np.float32))
-    whole = np.asarray(seen[0]).all((1, 2)).mean()
-    assert whole == pytest.approx(outliers.ONE_MATERIAL, abs=0.08)
+    shapes, one = np.asarray(seen[0]), outliers.ONE_MATERIAL
+    assert (shapes == 1).all((1, 2)).mean() == pytest.approx(one, abs=0.08)
+    round_things = (shapes == 0.5).all((1, 2)).mean()
+    assert round_things == pytest.approx(outliers.ROUND * (1 - one), abs=0.08)
 
 
 def test_every_kind_is_far_from_its_photograph_but_the_negative_its_opposite(gray_photos):
@@ -156,58 +160,68 @@ def test_round_things_are_where_they_were_put():
     assert made.sum((1, 2)) == pytest.approx([np.pi * 4**2 + upper, np.pi * 8**2], rel=0.06)
 
 
-def test_round_things_are_few_or_many_small_or_large_one_in_each_cell_of_a_grid():
-    from scipy.ndimage import label
-
+def things_of(height, width, count=40):
     random = keras.random.SeedGenerator(0)
 
     def draw(low, high, *shape):
-        return keras.random.uniform((40, *(shape or (1, 1))), low, high, "float32", seed=random)
+        shape = (count, *(shape or (1, 1)))
+        return keras.random.uniform(shape, low, high, "float32", seed=random)
 
-    made = np.asarray(outliers._things(100, 140, draw))
-    assert made.shape == (40, 100, 140)
+    return np.asarray(outliers._things(height, width, draw))
+
+
+def test_round_things_are_few_or_many_small_or_large():
     counts, sizes = [], []
-    for picture in made:
+    for picture in things_of(100, 140):
         parts, count = label(picture)
         counts.append(count)
-        sizes += [(parts == number).sum() for number in range(1, count + 1)]
+        sizes += np.bincount(parts.ravel())[1:].tolist()
     assert min(counts) <= 5
     assert 12 < max(counts) <= outliers.ROWS**2
-    alone = np.sqrt(np.array(sizes) / np.pi)  # where two touch it is no radius, but rarely
-    assert 0.5 < np.quantile(alone, 0.02) < 3
-    assert 11 < np.quantile(alone, 0.95) < 25
+    radii = np.sqrt(np.array(sizes) / np.pi)  # of two that touch, of both together
+    assert 0.5 < np.quantile(radii, 0.02) < 3
+    assert 11 < np.quantile(radii, 0.95) < 25
+
+
+def test_round_things_are_spread_one_in_each_cell_of_a_grid(monkeypatch):
+    for name in ("THERE", "RADII"):
+        monkeypatch.setattr(outliers, name, (1.0, 1.0))
+    monkeypatch.setattr(outliers, "RADIUS", (0.01, 0.01))
+    cells = things_of(100, 140).reshape(40, 5, 20, 5, 28).max((2, 4))
+    assert cells.mean() > 0.9  # of as many anywhere, 1 - 1/e
 
 
 @pytest.fixture
-def relief_without(monkeypatch):
-    """Reliefs of which no share has what is named; the same seed draws all else alike."""
+def relief_with(monkeypatch):
+    """Reliefs with some of the constants; the same seed draws all else alike."""
 
     def made(light, shapes, **constants):
-        for name, value in constants.items():
-            monkeypatch.setattr(outliers, name, value)
-        return kinds_of(light, shapes)["relief"]
+        with monkeypatch.context() as patched:
+            for name, value in constants.items():
+                patched.setattr(outliers, name, value)
+            return kinds_of(light, shapes)["relief"]
 
     return made
 
 
-def test_a_relief_of_a_plain_shows_shapes_of_two_materials_in_uneven_light(
-    left_half, relief_without
+def test_a_relief_of_a_plain_shows_shapes_of_one_tone_or_two_in_uneven_light(
+    left_half, relief_with
 ):
-    made = relief_without(np.zeros_like(left_half), left_half, ALIKE=0.0, HEIGHT=(0.0, 0.0))
-    step = made[:, :, 16] - made[:, :, 15]
-    other = relief_without(np.zeros_like(left_half), left_half, ALIKE=1.0)
-    bare = other[:, :, 16] - other[:, :, 15]  # the lamps alone, of one material on itself
-    assert np.ptp(step - bare, axis=1).max() < 1e-5
-    assert (np.abs(step - bare).mean(1) > 0.03).all()
-    assert (made[:, :, :16].std((1, 2)) > 0.005).all()
-    assert np.abs(made - made.mean((1, 2), keepdims=True)).max() < 2
+    level, plain = {"HEIGHT": (0.0, 0.0)}, np.zeros_like(left_half)
+    two, one = (relief_with(plain, left_half, ALIKE=share, **level) for share in (0.0, 1.0))
+    assert np.abs(np.diff(one, 2, axis=2)).max() < 0.03  # the lamps alone: slow cosines
+    assert (one.std((1, 2)) > 0.005).all()
+    step = (two - one)[:, :, 16] - (two - one)[:, :, 15]
+    assert np.ptp(step, axis=1).max() < 1e-5
+    assert (np.abs(step).mean(1) > 0.03).all()
+    np.testing.assert_allclose((two - one)[..., 16:], 0, atol=1e-6)
 
 
-def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_without):
+def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_with):
     left_half = np.repeat(left_half, 20, axis=0)
-    plain = np.zeros_like(left_half)
+    plain, same = np.zeros_like(left_half), {"ALIKE": 1.0, "RIM": (1.0, 2.0)}
     level, high, sunk = (
-        relief_without(plain, left_half, ALIKE=1.0, HEIGHT=(height, height))
+        relief_with(plain, left_half, HEIGHT=(height, height), **same)
         for height in (0.0, 0.8, -0.8)
     )
     np.testing.assert_allclose(high - level, level - sunk, atol=1e-5)
@@ -215,16 +229,16 @@ def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_wi
     assert shading[..., 14:18].mean() > 0.1
     assert shading[:, 2:-2, 2:8].max() < 1e-3
     assert shading[:, 2:-2, 24:-2].max() < 1e-3
-    other = relief_without(plain, left_half, HEIGHT=(-0.8, 0.8)) - level
-    up = np.sign(other[:, 16, 16]) == np.sign((high - level)[:, 16, 16])
+    drawn = relief_with(plain, left_half, **same) - level
+    up = np.sign(drawn[:, 16, 16]) == np.sign((high - level)[:, 16, 16])
     assert 0.2 < up.mean() < 0.8
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
-def test_beside_things_a_table_is_plain(left_half, gray_photos, relief_without, share):
+def test_beside_things_a_table_is_plain(left_half, gray_photos, relief_with, share):
     """Two photographs, all else alike: they differ where they are embossed."""
     one, other = (
-        relief_without(light, left_half, PLAIN=share, ROCK=0.0)
+        relief_with(light, left_half, PLAIN=share, ROCK=0.0, RIM=(1.0, 2.0))
         for light in (gray_photos, gray_photos[::-1])
     )
     differ = np.abs(one - other).max((1, 2), initial=0, where=left_half == 1)
@@ -233,7 +247,7 @@ def test_beside_things_a_table_is_plain(left_half, gray_photos, relief_without, 
     assert (beyond[[0, 2]] > 0.02).all() if share == 0 else beyond.max() < 1e-3
 
 
-def test_a_relief_is_of_the_photograph_or_of_no_picture_at_all(gray_photos, relief_without):
+def test_a_relief_is_of_the_photograph_or_of_no_picture_at_all(gray_photos, relief_with):
     """What shades it is where the photograph changes, of its own photograph alone."""
 
     def change(light):
@@ -242,10 +256,10 @@ def test_a_relief_is_of_the_photograph_or_of_no_picture_at_all(gray_photos, reli
 
     luminance = np.repeat(gray_photos, 20, axis=0)
     edges, whole = change(luminance), np.ones_like(luminance)
-    shaded = change(relief_without(luminance, whole, ROCK=0.0))
+    shaded = change(relief_with(luminance, whole, ROCK=0.0))
     assert likeness(edges, shaded).mean() > 0.3
     assert np.abs(likeness(np.roll(edges, 20, axis=0), shaded).mean()) < 0.15
-    rock = change(relief_without(luminance, whole, ROCK=1.0))
+    rock = change(relief_with(luminance, whole, ROCK=1.0))
     assert np.abs(likeness(edges, rock).mean()) < 0.15
     assert rock[:, 4:-4, 4:-4].mean() > shaded[:, 4:-4, 4:-4].mean() / 2
 
@@ -258,7 +272,7 @@ def test_the_light_of_a_relief_is_from_any_side(axis):
     brighter = kinds_of(slope)["relief"] - kinds_of(0 * slope)["relief"]
     turned = brighter[:, 8:-8, 8:-8].mean((1, 2))
     assert 0.3 < (turned > 0).mean() < 0.7
-    assert np.abs(turned).mean() > 0.015
+    assert np.abs(turned).mean() > 0.015  # steepness is from 0
 
 
 @pytest.mark.parametrize(
