@@ -554,14 +554,19 @@ class Colorizer:
 
         Raises:
             PhotoError: `source` cannot be read or `target` not hold it.
-            ValueError: `target` and `save_mask` are the same file, or as of `__call__`.
+            ValueError: `target` and `save_mask` are the same file, or one that is read, or as of
+                `__call__`.
             FileExistsError: `target` or `save_mask` exists.
         """
         if save_mask is not None and Path(save_mask).resolve() == Path(target).resolve():
             raise ValueError(f"{save_mask}: the result and its mask need a file each")
-        check_target(target, overwrite=overwrite)  # before any work
-        if save_mask is not None:
-            check_target(save_mask, overwrite=overwrite)
+        inputs = {identity(path) for path in (Path(source), *_files_of(options))}
+        for output in (target, save_mask):  # before any work
+            if output is None:
+                continue
+            if identity(Path(output)) in inputs:
+                raise ValueError(f"{output} is an input: it is not overwritten")
+            check_target(output, overwrite=overwrite)
         photo = in_srgb(read_photo(source))
         results: list[tuple[str | Path, np.ndarray, Photo | None]] = []
         if save_mask is not None:

@@ -719,6 +719,23 @@ def test_a_mask_that_exists_stays_unless_told(steered, tmp_path) -> None:
     assert read_photo(saved).pixels.shape[:2] == (20, 30)
 
 
+@pytest.mark.parametrize("given", ["target", "save_mask", "mask"])
+def test_what_is_read_is_not_overwritten(steered, tmp_path, given) -> None:
+    source, other, mask = (tmp_path / name for name in ("photo.png", "out.png", "mask.png"))
+    Image.fromarray(photo((20, 30))).save(source)
+    Image.fromarray(np.eye(20, 30) > 0).save(mask)
+    target, save_mask = {
+        "target": (tmp_path / "." / "photo.png", None),
+        "save_mask": (other, source),
+        "mask": (mask, None),
+    }[given]
+    before = source.read_bytes(), mask.read_bytes()
+    with pytest.raises(ValueError, match=r"\.png is an input: it is not overwritten"):
+        steered.colorize_file(source, target, save_mask=save_mask, mask=mask, overwrite=True)
+    assert (source.read_bytes(), mask.read_bytes()) == before
+    assert not other.exists()
+
+
 @pytest.mark.parametrize("fails", ["out.png", "mask.png"])
 def test_a_result_and_its_mask_are_both_written_or_neither(
     steered, tmp_path, monkeypatch, fails
