@@ -79,7 +79,10 @@ class Region:
         size = luminance.shape[:2]
         if isinstance(self.image, str | Path):
             planes, lossy = _read_mask(self.image)
-            yield mask_from_image(planes, size, lossy=lossy)[0]
+            mask = mask_from_image(planes, size, lossy=lossy)[0]
+            if (mask == (1 if self.invert else 0)).all():
+                raise ValueError(f"mask: nothing in {self.image} is to be coloured; white is")
+            yield mask
         elif self.image is not None:
             yield mask_from_image(_meant(self.image), size)[0]
         if self.pattern is not None:

@@ -312,6 +312,15 @@ def test_an_image_file_is_a_mask_whatever_its_mode_and_size(tmp_path, mode, scal
     assert mask.shape == SIZE
 
 
+@pytest.mark.parametrize("white", [False, True])
+def test_a_mask_file_that_leaves_nothing_to_colour_is_named(tmp_path, white):
+    path = tmp_path / "mask.png"
+    Image.new("L", (8, 8), 255 * white).save(path)
+    with pytest.raises(ValueError, match=r"nothing in .*mask\.png is to be coloured"):
+        Region(image=path, invert=white).mask(PHOTO)
+    assert Region(image=path, invert=not white).mask(PHOTO).all()
+
+
 def test_a_mask_file_without_loss_is_taken_as_it_is(tmp_path):
     levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
     luminance = np.zeros((16, 16), np.float32)
