@@ -57,6 +57,19 @@ def size_of(path: Path) -> tuple[int, int]:
         return image.size
 
 
+def test_memory_that_runs_out_is_told_in_a_line(photo, monkeypatch, capsys) -> None:
+    import tensorflow as tf
+
+    def out_of_memory(arguments: argparse.Namespace) -> int:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    about, given, _ = cli.COMMANDS["find-lr"]
+    monkeypatch.setitem(cli.COMMANDS, "find-lr", (about, given, out_of_memory))
+    assert run("find-lr", "--data", photo.parent) == 2
+    told = capsys.readouterr().err
+    assert told == "colorizer: out of memory: try smaller --size or --batch-size\n"
+
+
 def test_colours_a_file_into_a_folder(photo, tmp_path, capsys) -> None:
     assert run("colorize", photo, "-o", tmp_path / "out") == 0
     result = tmp_path / "out" / "photo_colorized.png"
