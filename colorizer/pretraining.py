@@ -131,8 +131,7 @@ def _open_run(
     """Describes the run in its folder, or checks that it is of this config and these classes."""
     described, named = folder / "config.json", folder / "classes.json"
     if not resume:
-        if runs.last_checkpoint(folder)[0] is not None:
-            raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
+        runs.check_unused(folder, "extractor.weights.h5")
         runs.read_config(described, PretrainConfig.from_dict)  # another's is not overwritten
         for found in ("features.json", "skipped.json"):
             (folder / found).unlink(missing_ok=True)

@@ -156,7 +156,8 @@ def _is_complete(config: Config, folder: Path) -> bool:
 
 def _run(config: Config, folder: Path) -> None:
     """Does one run, or what is missing of it."""
-    resume = runs.last_checkpoint(folder)[0] is not None
+    begun = runs.last_checkpoint(folder)[0] is not None
+    resume = begun or _result(config, folder).is_file()
     if isinstance(config, PretrainConfig):
         pretrain(config, folder, resume=resume)
     else:

@@ -141,6 +141,16 @@ def last_checkpoint(folder: Path) -> tuple[Path | None, int]:
     return checkpoints[-1], _epochs(checkpoints[-1]) or 0
 
 
+def check_unused(folder: Path, result: str) -> None:
+    """Refuses to begin a run where one is, or where its result is left without its checkpoint.
+
+    Raises:
+        ValueError: the folder holds a checkpoint, or a file of the result's name.
+    """
+    if last_checkpoint(folder)[0] is not None or (folder / result).is_file():
+        raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
+
+
 def known_unusable(folder: Path) -> dict[Path, str]:
     """Photographs that the run had left out by its last checkpoint, and why."""
     return {Path(p): why for p, why in read_json(folder / "skipped.json", {}).items()}

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -303,6 +304,20 @@ def test_a_folder_holds_one_run(finished, photographs, tmp_path) -> None:
         train(config(photographs, seed=1), finished, resume=True)
     with pytest.raises(ValueError, match="nothing to resume"):
         train(config(photographs), tmp_path / "none", resume=True)
+
+
+def test_a_model_without_its_checkpoint_is_not_replaced(finished, photographs, tmp_path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    for checkpoint in folder.glob("checkpoint-*"):
+        checkpoint.unlink()
+    model = (folder / "model.json").read_bytes()
+    for resume, told in ((False, "holds a run already"), (True, "the checkpoint is gone")):
+        with pytest.raises(ValueError, match=told):
+            train(config(photographs), folder, resume=resume)
+    assert (folder / "model.json").read_bytes() == model
+    (folder / "model.json").unlink()
+    assert train(config(photographs), folder, resume=True).is_file()
 
 
 @pytest.mark.parametrize("changes", [{"batch_size": 64}, {"sources": ("/nowhere/at/all",)}])
