@@ -42,15 +42,15 @@ ONE_MATERIAL = 0.3  # of the reliefs, and of the textures; the others have shape
 ROUND = 0.6  # of the shapes: round things
 ROWS = 5  # and columns of a grid: somewhere in each of its cells there may be one
 THERE = (0.1, 1.0)  # share of the cells that have one
-RADIUS, RADII = (0.02, 0.15), (0.4, 1.0)  # their bound in heights; the share of it that each has
-ROCK = 0.5  # of the reliefs: no photograph embossed, but a texture
+RADIUS, RADII = (0.03, 0.15), (0.4, 1.0)  # their bound in heights; the share of it that each has
+ROCK = 0.35  # of the reliefs: no photograph embossed, but a texture
 PLAIN = 0.6  # of the reliefs with shapes: level beside them
-SMOOTHNESS = (0.3, 4.0)  # σ in pixels of what a relief leaves of the photograph
-RIM = (0.4, 3.0)  # σ in pixels of the edge of a shape
+SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
+RIM = (0.5, 2.0)  # σ in pixels of the slope at the edge of a shape
 HEIGHT = (-0.8, 0.8)  # of the shapes, above the ground or above 0 where it is level beside them
 STEEPNESS = (0.0, 3.0)
 MATERIAL = (-0.9, 0.8)  # its tone
-ALIKE = 0.4  # of the reliefs with shapes: of the same tone
+ALIKE = 0.25  # of the reliefs with shapes: of the same tone
 LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light
 PAPER = (0.5, 1.0)
 PEN = (0.7, 2.7)  # σ in pixels of what a line is darker than
@@ -122,7 +122,7 @@ def _relief(ground: Tensor, shapes: Tensor, draw: Draw) -> Tensor:
     surface = ground * uneven + draw(*HEIGHT) * raised
     shading = relief(surface, down=ops.sin(angle), across=ops.cos(angle)) * draw(*STEEPNESS)
     beside, things = draw(*MATERIAL), draw(*MATERIAL)
-    tone = composed(raised, ops.where(draw(0, 1) < ALIKE, beside, things), beside)
+    tone = composed(shapes, ops.where(draw(0, 1) < ALIKE, beside, things), beside)
     return stain(tone + shading, draw(*LAMPS, LAMP_WAVES, LAMP_WAVES))
 
 

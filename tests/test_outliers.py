@@ -207,16 +207,14 @@ def relief_with(monkeypatch):
 def test_a_relief_of_a_plain_shows_shapes_of_one_tone_or_two_in_uneven_light(
     left_half, relief_with
 ):
-    level, plain = {"HEIGHT": (0.0, 0.0), "RIM": (1.0, 1.0)}, np.zeros_like(left_half)
+    level, plain = {"HEIGHT": (0.0, 0.0)}, np.zeros_like(left_half)
     two, one = (relief_with(plain, left_half, ALIKE=share, **level) for share in (0.0, 1.0))
     assert np.abs(np.diff(one, 2, axis=2)).max() < 0.03  # the lamps alone: slow cosines
     assert (one.std((1, 2)) > 0.005).all()
-    tone = two - one
-    assert np.ptp(tone, axis=1).max() < 1e-5
-    assert (np.abs(tone[:, 0, 2]) > 0.03).all()
-    np.testing.assert_allclose(tone[..., :10], tone[..., :1] * np.ones(10), atol=2e-3)
-    np.testing.assert_allclose(tone[..., 15] + tone[..., 16], tone[..., 0], atol=2e-3)  # soft
-    np.testing.assert_allclose(tone[..., 22:], 0, atol=2e-3)
+    step = (two - one)[:, :, 16] - (two - one)[:, :, 15]
+    assert np.ptp(step, axis=1).max() < 1e-5
+    assert (np.abs(step).mean(1) > 0.03).all()
+    np.testing.assert_allclose((two - one)[..., 16:], 0, atol=1e-6)
 
 
 def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_with):
@@ -258,11 +256,10 @@ def test_a_relief_is_of_the_photograph_or_of_no_picture_at_all(gray_photos, reli
 
     luminance = np.repeat(gray_photos, 20, axis=0)
     edges, whole = change(luminance), np.ones_like(luminance)
-    fine = {"SMOOTHNESS": (0.3, 1.8)}
-    shaded = change(relief_with(luminance, whole, ROCK=0.0, **fine))
+    shaded = change(relief_with(luminance, whole, ROCK=0.0))
     assert likeness(edges, shaded).mean() > 0.3
     assert np.abs(likeness(np.roll(edges, 20, axis=0), shaded).mean()) < 0.15
-    rock = change(relief_with(luminance, whole, ROCK=1.0, **fine))
+    rock = change(relief_with(luminance, whole, ROCK=1.0))
     assert np.abs(likeness(edges, rock).mean()) < 0.15
     assert rock[:, 4:-4, 4:-4].mean() > shaded[:, 4:-4, 4:-4].mean() / 2
 
