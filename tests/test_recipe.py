@@ -262,6 +262,7 @@ def test_the_released_recipe_fits_together(runs, tmp_path) -> None:
         "3-regression",
         "4-longer",
         "5-logarithm",
+        "6-modest",
     ]
     for _, config, *_ in runs:
         check_settings(config)
