@@ -646,9 +646,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"colorizer: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except Exception as error:
-        if (
-            type(error).__name__ != "ResourceExhaustedError"
-        ):  # TensorFlow's, which is no MemoryError
+        if type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's own
             raise
         print("colorizer: out of memory: try smaller --size or --batch-size", file=sys.stderr)
         return 2

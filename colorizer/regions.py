@@ -73,16 +73,15 @@ class Region:
         luminance = np.asarray(luminance, np.float32)
         parts = list(self._parts(luminance))
         mask = np.maximum.reduce(parts) if parts else np.ones(luminance.shape, np.float32)
+        if isinstance(self.image, str | Path) and (mask == float(self.invert)).all():
+            raise ValueError(f"mask: nothing in {self.image} is to be coloured; white is")
         return feather(1 - mask if self.invert else mask, self.feather)
 
     def _parts(self, luminance: Mask) -> Iterator[Mask]:
         size = luminance.shape[:2]
         if isinstance(self.image, str | Path):
             planes, lossy = _read_mask(self.image)
-            mask = mask_from_image(planes, size, lossy=lossy)[0]
-            if (mask == (1 if self.invert else 0)).all():
-                raise ValueError(f"mask: nothing in {self.image} is to be coloured; white is")
-            yield mask
+            yield mask_from_image(planes, size, lossy=lossy)[0]
         elif self.image is not None:
             yield mask_from_image(_meant(self.image), size)[0]
         if self.pattern is not None:

@@ -319,6 +319,8 @@ def test_a_mask_file_that_leaves_nothing_to_colour_is_named(tmp_path, white):
     with pytest.raises(ValueError, match=r"nothing in .*mask\.png is to be coloured"):
         Region(image=path, invert=white).mask(PHOTO)
     assert Region(image=path, invert=not white).mask(PHOTO).all()
+    beside = Region(image=path, rectangles=[(0, 0, 2, 2)])  # what any of them covers
+    assert beside.mask(PHOTO).sum() == (PHOTO.size if white else 4)
 
 
 def test_a_mask_file_without_loss_is_taken_as_it_is(tmp_path):
