@@ -17,16 +17,16 @@ def made_of(luminance, seed=0, share=1.0):
     return tuple(map(np.asarray, outliers.make_outliers(luminance, random, share=share)))
 
 
-def kinds_of(light, shapes=None, seed=0):
-    """Each picture as an outlier of each kind; of one material without `shapes`."""
+def kinds_of(light, raised=None, seed=0):
+    """Each picture as an outlier of each kind; of one material without `raised`."""
     random = keras.random.SeedGenerator(seed)
 
     def draw(low, high, *shape):
         shape = (len(light), *(shape or (1, 1)))
         return keras.random.uniform(shape, low, high, "float32", seed=random)
 
-    shapes = np.ones_like(light) if shapes is None else shapes
-    return {kind: np.asarray(made) for kind, made in outliers._kinds(light, shapes, draw).items()}
+    raised = np.ones_like(light) if raised is None else raised
+    return {kind: np.asarray(made) for kind, made in outliers._kinds(light, raised, draw).items()}
 
 
 def likeness(before, after):
@@ -75,7 +75,7 @@ def test_every_kind_is_as_often_as_it_says(monkeypatch):
     monkeypatch.setattr(
         outliers,
         "_kinds",
-        lambda light, shapes, draw: {kind: 0 * light + tone for kind, tone in tones.items()},
+        lambda light, raised, draw: {kind: 0 * light + tone for kind, tone in tones.items()},
     )
     made, _ = made_of(np.zeros((2000, 2, 2, 1), np.float32))
     assert sum(outliers.SHARES.values()) == pytest.approx(1)
@@ -87,13 +87,13 @@ def test_every_kind_is_as_often_as_it_says(monkeypatch):
 def test_some_are_of_one_material_and_of_the_others_some_have_round_things(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        outliers, "_kinds", lambda light, shapes, draw: seen.append(shapes) or {"relief": light}
+        outliers, "_kinds", lambda light, raised, draw: seen.append(raised) or {"relief": light}
     )
     monkeypatch.setattr(outliers, "_things", lambda height, width, draw: 0.5)
     made_of(np.zeros((500, 16, 16, 1), np.float32))
-    shapes, one = np.asarray(seen[0]), outliers.ONE_MATERIAL
-    assert (shapes == 1).all((1, 2)).mean() == pytest.approx(one, abs=0.08)
-    round_things = (shapes == 0.5).all((1, 2)).mean()
+    raised, one = np.asarray(seen[0]), outliers.ONE_MATERIAL
+    assert (raised == 1).all((1, 2)).mean() == pytest.approx(one, abs=0.06)
+    round_things = (raised == 0.5).all((1, 2)).mean()
     assert round_things == pytest.approx(outliers.ROUND * (1 - one), abs=0.08)
 
 
@@ -136,28 +136,21 @@ def test_a_share_that_is_none_is_named(gray_photos, share):
 # --- each kind
 
 
-@pytest.fixture
-def left_half():
-    shapes = np.zeros((3, 32, 32), np.float32)
-    shapes[..., :16] = 1
-    return shapes
-
-
-def test_shapes_choose_between_two_pictures():
-    shapes = np.array([[[1, 0], [0.5, 1]]], np.float32)
-    made = outliers.composed(shapes, per_example(0.8), per_example(-0.4))
-    np.testing.assert_allclose(made, [[[0.8, -0.4], [0.2, 0.8]]], atol=1e-6)
-
-
-def test_round_things_are_where_they_were_put():
+def test_round_things_bulge_where_they_were_put():
     places = np.array([[[0.5, 0.25], [0.125, 0.75]], [[0.5, 0.5], [0.5, 0.5]]], np.float32)
     radius = np.array([[0.1, 0.2], [0.2, 0.0]], np.float32)[..., None, None]
-    made = np.asarray(outliers.discs(40, 80, places, radius))
-    assert set(np.unique(made)) == {0, 1}
-    assert made[0, 20, 20] == made[0, 5, 60] == made[1, 20, 40] == 1
-    assert made[0, 20, 25] == made[0, 5, 20] == made[0, 14, 60] == made[1, 20, 49] == 0
+    made = np.asarray(outliers.bulges(40, 80, places, radius))
+    there = made > 0
+    assert there[0, 20, 20]
+    assert there[0, 5, 60]
+    assert not there[0, 20, 25]
+    assert not there[0, 5, 20]
     upper = np.pi * 8**2 - 26.1  # three pixels of it are beyond the border
-    assert made.sum((1, 2)) == pytest.approx([np.pi * 4**2 + upper, np.pi * 8**2], rel=0.06)
+    assert there.sum((1, 2)) == pytest.approx([np.pi * 4**2 + upper, np.pi * 8**2], rel=0.06)
+    assert made.min() == 0
+    # A parabola from half its radius to 0: (8² - d²) / 16 pixels, (4² - d²) / 8 pixels.
+    np.testing.assert_allclose(made[1, 20, 40::4], [3.97, 2.72, 0, *[0] * 7], atol=0.01)
+    np.testing.assert_allclose(made[0, 20, 20:23], [1.94, 1.69, 1.19], atol=0.01)
 
 
 def things_of(height, width, count=40):
@@ -171,35 +164,66 @@ def things_of(height, width, count=40):
 
 
 def test_round_things_are_few_or_many_small_or_large():
-    counts, sizes = [], []
+    counts, radii = [], []  # of two that touch, of both together
     for picture in things_of(100, 140):
-        parts, count = label(picture)
+        parts, count = label(picture > 0)
         counts.append(count)
-        sizes += np.bincount(parts.ravel())[1:].tolist()
-    assert min(counts) <= 5
-    assert 12 < max(counts) <= outliers.ROWS**2
-    radii = np.sqrt(np.array(sizes) / np.pi)  # of two that touch, of both together
-    assert 0.5 < np.quantile(radii, 0.02) < 3
-    assert 11 < np.quantile(radii, 0.95) < 25
+        radii.append(np.sqrt(np.bincount(parts.ravel())[1:] / np.pi))
+    assert min(counts) <= 7
+    assert 15 < max(counts) <= outliers.ROWS**2
+    assert 0.5 < np.quantile(np.concatenate(radii), 0.02) < 1.5
+    assert 9 < np.quantile(np.concatenate(radii), 0.95) < 25
+
+
+@pytest.mark.parametrize(("power", "least"), [(0.0, 1.0), (2.5, 0.05**2.5)])
+def test_round_things_are_all_alike_or_most_of_them_small(monkeypatch, power, least):
+    radii = []
+    monkeypatch.setattr(
+        outliers,
+        "bulges",
+        lambda height, width, places, radius: radii.append(radius) or radius[:, 0],
+    )
+    monkeypatch.setattr(outliers, "SMALL", (power, power))
+    monkeypatch.setattr(outliers, "RADIUS", (0.2, 0.2))
+    monkeypatch.setattr(outliers, "THERE", (1.0, 1.0))
+    things_of(100, 140)
+    shares = np.asarray(radii[0]) / 0.2
+    assert shares.min() == pytest.approx(least, rel=0.3)
+    assert shares.max() == pytest.approx(1, abs=0.01)
+    assert np.median(shares) == pytest.approx(0.525**power, rel=0.1)
+
+
+def test_round_things_are_flat_as_coins_or_bulge(monkeypatch):
+    made = things_of(60, 60, count=200)
+    flat = np.isin(made, (0, 1)).all((1, 2))
+    assert flat.mean() == pytest.approx(1 - outliers.BULGING, abs=0.08)
+    assert np.quantile(made[~flat].max((1, 2)), 0.9) > 1.5
 
 
 def test_round_things_are_spread_one_in_each_cell_of_a_grid(monkeypatch):
-    for name in ("THERE", "RADII"):
-        monkeypatch.setattr(outliers, name, (1.0, 1.0))
+    monkeypatch.setattr(outliers, "THERE", (1.0, 1.0))
+    monkeypatch.setattr(outliers, "SMALL", (0.0, 0.0))
     monkeypatch.setattr(outliers, "RADIUS", (0.01, 0.01))
-    cells = things_of(100, 140).reshape(40, 5, 20, 5, 28).max((2, 4))
+    cells = (things_of(105, 140) > 0).reshape(40, 7, 15, 7, 20).max((2, 4))
     assert cells.mean() > 0.9  # of as many anywhere, 1 - 1/e
+
+
+@pytest.fixture
+def left_half():
+    raised = np.zeros((3, 32, 32), np.float32)
+    raised[..., :16] = 1
+    return raised
 
 
 @pytest.fixture
 def relief_with(monkeypatch):
     """Reliefs with some of the constants; the same seed draws all else alike."""
 
-    def made(light, shapes, **constants):
+    def made(light, raised, **constants):
         with monkeypatch.context() as patched:
             for name, value in constants.items():
                 patched.setattr(outliers, name, value)
-            return kinds_of(light, shapes)["relief"]
+            return kinds_of(light, raised)["relief"]
 
     return made
 
@@ -232,6 +256,27 @@ def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_wi
     drawn = relief_with(plain, left_half, **same) - level
     up = np.sign(drawn[:, 16, 16]) == np.sign((high - level)[:, 16, 16])
     assert 0.2 < up.mean() < 0.8
+
+
+def test_a_bowl_is_bright_on_one_side_and_dark_on_the_other(relief_with):
+    """As a crater is: from rim to rim the light changes evenly, and level it is beside."""
+    place = np.full((20, 1, 2), 0.5, np.float32)
+    bowl = np.asarray(outliers.bulges(48, 48, place, np.full((20, 1, 1, 1), 0.25, np.float32)))
+    plain, same = np.zeros_like(bowl), {"ALIKE": 1.0, "RIM": (0.3, 0.3), "STEEPNESS": (1.0, 1.0)}
+    level, sunk = (
+        relief_with(plain, bowl, HEIGHT=(h, h), LAMPS=(0.0, 0.0), MATERIAL=(0.0, 0.0), **same)
+        for h in (0.0, -0.5)
+    )
+    shading = sunk - level
+    y, x = np.mgrid[:48, :48].astype(np.float32) - 23.5
+    within = np.hypot(y, x) < 10
+    for picture in shading:
+        (down, across), *_ = np.linalg.lstsq(np.stack([y[within], x[within]], 1), picture[within])
+        fitted = down * y[within] + across * x[within]
+        assert np.corrcoef(fitted, picture[within])[0, 1] > 0.99
+        # The slope of a parabola 12 pixels wide on either side is 1/12 a pixel, at half the height.
+        assert np.hypot(down, across) == pytest.approx(0.5 / 12, rel=0.05)
+        assert np.abs(picture[np.hypot(y, x) > 15]).max() < 1e-3
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
