@@ -143,6 +143,7 @@ def _open_run(
         raise ValueError(f"{described} is of a run with other settings; cannot resume it")
     if runs.read_json(named, None) != list(classes):
         raise ValueError(f"{named} has other classes than the photographs; cannot resume the run")
+    runs.check_checkpoint(folder, "extractor.weights.h5")
 
 
 def build_extractor(config: PretrainConfig) -> keras.Model:

@@ -151,6 +151,24 @@ def check_unused(folder: Path, result: str) -> None:
         raise ValueError(f"{folder} holds a run already: resume it, or name another folder")
 
 
+def check_checkpoint(folder: Path, result: str) -> None:
+    """Refuses to resume a run whose checkpoint is gone: its result would be begun anew.
+
+    Raises:
+        ValueError: the result is there, and `log.csv`, of which an epoch's line is written last,
+            has more epochs than the checkpoint.
+    """
+    log, done = folder / "log.csv", last_checkpoint(folder)[1]
+    if not log.is_file() or not (folder / result).is_file():
+        return
+    made = len(log.read_text("utf-8").splitlines()) - 1  # a line of names before them
+    if made > done:
+        raise ValueError(
+            f"{folder}: cannot resume after {done} epochs what was trained for {made}; the "
+            "checkpoint is gone: name another folder"
+        )
+
+
 def known_unusable(folder: Path) -> dict[Path, str]:
     """Photographs that the run had left out by its last checkpoint, and why."""
     return {Path(p): why for p, why in read_json(folder / "skipped.json", {}).items()}

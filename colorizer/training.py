@@ -219,7 +219,7 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
         # Compared as configs, so that a setting newer than the run has its default.
         if known != config:
             raise ValueError(f"{described} is of a run with other settings; cannot resume it")
-        _check_checkpoint(folder)
+        runs.check_checkpoint(folder, "model.json")
     else:
         runs.check_unused(folder, "model.json")
         runs.write_json(described, dataclasses.asdict(config))
@@ -230,17 +230,6 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
         prior = estimate_prior(config.data, seen)
         runs.write_json(stored, prior.tolist())
     return np.asarray(json.loads(stored.read_text("utf-8")))
-
-
-def _check_checkpoint(folder: Path) -> None:
-    """Raises ValueError if the checkpoint of the model there is gone: it would be begun anew."""
-    training = runs.read_json(folder / "model.json", {}).get("training", [])
-    made, done = training[-1]["epochs_done"] if training else 0, runs.last_checkpoint(folder)[1]
-    if made > done + 1:  # the model of an epoch is written before its checkpoint
-        raise ValueError(
-            f"{folder}: cannot resume after {done} epochs what has a model of {made}; the "
-            "checkpoint is gone: name another folder"
-        )
 
 
 def _validation_inputs(config: DataConfig) -> tuple[dict[str, np.ndarray], list[Path]]:

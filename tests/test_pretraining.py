@@ -150,6 +150,12 @@ def test_an_interrupted_run_goes_on_exactly(photographs, tmp_path, monkeypatch) 
         pretrain(settings, tmp_path / "run")
     with pytest.raises(ValueError, match="other settings"):
         pretrain(dataclasses.replace(settings, seed=1), tmp_path / "run", resume=True)
+    whole = tmp_path / "whole"
+    extractor = (whole / "extractor.weights.h5").read_bytes()
+    (whole / "checkpoint-0003.weights.h5").unlink()
+    with pytest.raises(ValueError, match="after 0 epochs what was trained for 3; the checkpoint"):
+        pretrain(settings, whole, resume=True)
+    assert (whole / "extractor.weights.h5").read_bytes() == extractor
     (tmp_path / "run" / "classes.json").write_text('["zebra"]')
     with pytest.raises(ValueError, match="other classes"):
         pretrain(settings, tmp_path / "run", resume=True)
