@@ -37,23 +37,23 @@ Tensor = Any  # a tensor of whichever backend Keras runs on
 Draw = Callable[..., Tensor]  # (low, high, *shape of one example's, (1, 1) if left out)
 
 # In how many of the outliers, and from where to where. Chosen by eye.
-SHARES = {"relief": 0.65, "drawing": 0.17, "texture": 0.13, "negative": 0.05}
+SHARES = {"relief": 0.7, "drawing": 0.15, "texture": 0.1, "negative": 0.05}
 ONE_MATERIAL = 0.2  # of the reliefs, and of the textures; the others have shapes
 ROUND = 0.7  # of the shapes: round things
 ROWS = 7  # and columns of a grid: somewhere in each of its cells there may be one
-THERE = (0.1, 1.0)  # share of the cells that have one
+THERE = (0.15, 1.0)  # its square is the share of the cells that have one
 RADIUS = (0.03, 0.15)  # the largest, in heights
-SMALL = (0.0, 2.5)  # from all alike to many small: the power of what of it each has, of (0.05, 1)
-BULGING = 0.6  # of the round things: balls and bowls, not coins
+SMALL = (0.0, 2.0)  # from all alike to many small: the power of what of it each has, of (0.05, 1)
+BULGING = 0.7  # of the round things: balls and bowls, not coins
 ROCK = 0.35  # of the reliefs: no photograph embossed, but a texture
 PLAIN = 0.6  # of the reliefs with shapes: level beside them
 SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
 RIM = (0.3, 2.0)  # σ in pixels of the slope at the edge of a shape
 HEIGHT = (-0.8, 0.8)  # of the shapes, above the ground or above 0 where it is level beside them
-STEEPNESS = (0.3, 3.0)
+STEEPNESS = (0.5, 3.0)
 MATERIAL = (-0.9, 0.8)  # its tone
 ALIKE = 0.6  # of the reliefs with shapes: of the same tone
-LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light
+LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light, at its most
 PAPER = (0.5, 1.0)
 PEN = (0.7, 2.7)  # σ in pixels of what a line is darker than
 INK = (6.0, 26.0)  # how much darker a line is drawn than the photograph has it
@@ -98,7 +98,7 @@ def _things(height: int, width: int, draw: Draw) -> Tensor:
     """How high round things are, (B, H, W), 0 beside; the centre of each in a cell of its own."""
     cells, each = np.indices((ROWS, ROWS), "float32").reshape(2, -1).T, (ROWS**2, 1, 1)
     places = (draw(0, 1, *cells.shape) + ops.convert_to_tensor(cells)) / ROWS
-    there = ops.cast(draw(0, 1, *each) < draw(*THERE, 1, 1, 1), "float32")
+    there = ops.cast(draw(0, 1, *each) < ops.square(draw(*THERE, 1, 1, 1)), "float32")
     size = ops.power(draw(0.05, 1, *each), draw(*SMALL, 1, 1, 1))
     things = bulges(height, width, places, there * draw(*RADIUS, 1, 1, 1) * size)
     return ops.where(draw(0, 1) < BULGING, things, ops.cast(things > 0, "float32"))
@@ -127,7 +127,8 @@ def _relief(ground: Tensor, raised: Tensor, draw: Draw) -> Tensor:
     shading = relief(surface, down=ops.sin(angle), across=ops.cos(angle)) * draw(*STEEPNESS)
     beside, things = draw(*MATERIAL), draw(*MATERIAL)
     tone = ops.where(raised > 0, ops.where(draw(0, 1) < ALIKE, beside, things), beside)
-    return stain(tone + shading, draw(*LAMPS, LAMP_WAVES, LAMP_WAVES))
+    lamps = draw(0, 1) * draw(*LAMPS, LAMP_WAVES, LAMP_WAVES)
+    return stain(tone + shading, lamps)
 
 
 def bulges(height: int, width: int, places: Tensor, radius: Tensor) -> Tensor:

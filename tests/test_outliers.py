@@ -175,22 +175,39 @@ def test_round_things_are_few_or_many_small_or_large():
     assert 9 < np.quantile(np.concatenate(radii), 0.95) < 25
 
 
-@pytest.mark.parametrize(("power", "least"), [(0.0, 1.0), (2.5, 0.05**2.5)])
-def test_round_things_are_all_alike_or_most_of_them_small(monkeypatch, power, least):
-    radii = []
-    monkeypatch.setattr(
-        outliers,
-        "bulges",
-        lambda height, width, places, radius: radii.append(radius) or radius[:, 0],
-    )
-    monkeypatch.setattr(outliers, "SMALL", (power, power))
-    monkeypatch.setattr(outliers, "RADIUS", (0.2, 0.2))
-    monkeypatch.setattr(outliers, "THERE", (1.0, 1.0))
-    things_of(100, 140)
-    shares = np.asarray(radii[0]) / 0.2
-    assert shares.min() == pytest.approx(least, rel=0.3)
-    assert shares.max() == pytest.approx(1, abs=0.01)
-    assert np.median(shares) == pytest.approx(0.525**power, rel=0.1)
+@pytest.fixture
+def radii(monkeypatch):
+    """Of 200 pictures' things, with some of the constants, in shares of the largest, (200, n)."""
+
+    def drawn(**constants):
+        seen = []
+        for name, value in ({"RADIUS": (0.2, 0.2)} | constants).items():
+            monkeypatch.setattr(outliers, name, value)
+        monkeypatch.setattr(
+            outliers,
+            "bulges",
+            lambda height, width, places, radius: seen.append(radius) or radius[:, 0],
+        )
+        things_of(100, 140, count=200)
+        return np.asarray(seen[0])[..., 0, 0] / 0.2
+
+    return drawn
+
+
+@pytest.mark.parametrize(("power", "least"), [(0.0, 1.0), (2.0, 0.05**2)])
+def test_round_things_are_all_alike_or_most_of_them_small(radii, power, least):
+    drawn = radii(SMALL=(power, power), THERE=(1.0, 1.0))
+    assert drawn.min() == pytest.approx(least, rel=0.3)
+    assert drawn.max() == pytest.approx(1, abs=0.01)
+    assert np.median(drawn) == pytest.approx(0.525**power, rel=0.1)
+
+
+def test_pictures_of_few_round_things_are_more_than_those_of_many(radii):
+    there = (radii() > 0).mean(1)
+    low, high = outliers.THERE
+    assert there.min() < 0.06
+    assert there.max() > 0.9
+    assert np.median(there) == pytest.approx(((low + high) / 2) ** 2, abs=0.06)
 
 
 def test_round_things_are_flat_as_coins_or_bulge(monkeypatch):
@@ -239,6 +256,13 @@ def test_a_relief_of_a_plain_shows_shapes_of_one_tone_or_two_in_uneven_light(
     assert np.ptp(step, axis=1).max() < 1e-5
     assert (np.abs(step).mean(1) > 0.03).all()
     np.testing.assert_allclose((two - one)[..., 16:], 0, atol=1e-6)
+
+
+def test_the_light_of_some_is_even_and_of_others_not(relief_with):
+    plain = np.zeros((60, 32, 32), np.float32)
+    made = relief_with(plain, plain, HEIGHT=(0.0, 0.0)).std((1, 2))
+    assert made.min() < 0.015
+    assert made.max() > 0.12
 
 
 def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_with):
