@@ -7,6 +7,9 @@ from numbers import Integral, Real
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+SEEDS = 2**32
+"""How many there are: what NumPy and TensorFlow take."""
+
 
 def as_object(values: Any, name: str) -> dict[str, Any]:
     """A copy of what JSON has as an object; ValueError says what was to be one if it is none."""
@@ -34,6 +37,12 @@ def check_types(config: Any) -> None:
         if not _is_of(value, hint):
             told = getattr(hint, "__name__", str(hint)) if get_origin(hint) is None else str(hint)
             raise ValueError(f"{field.name} must be {told}. Received: {value!r}")
+
+
+def check_seed(seed: int) -> None:
+    """Raises ValueError if no random generator takes it."""
+    if not 0 <= seed < SEEDS:
+        raise ValueError(f"seed must be from 0 to {SEEDS - 1}. Received: {seed}")
 
 
 def _is_of(value: Any, hint: Any) -> bool:

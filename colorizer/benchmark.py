@@ -67,12 +67,14 @@ def labels(kind: str, given: Sequence[str], shorten: Callable[[str], str]) -> di
     """Short name → as given; where two would be alike, both keep what was given.
 
     Raises:
-        ValueError: none is given, or one twice; it names `kind`.
+        ValueError: none is given, one twice, or one by a name of the tables; it names `kind`.
     """
     reserved = [TRUTH, ALL]
     short = [*map(shorten, given), *reserved]
     chosen = [s if short.count(s) == 1 else g for s, g in zip(short, given, strict=False)]
-    if not given or len({*chosen, *reserved}) < len(chosen) + len(reserved):
+    if taken := sorted({*chosen} & {*reserved}):
+        raise ValueError(f"{kind}: {taken[0]} is a name of the tables: write ./{taken[0]}")
+    if not given or len({*chosen}) < len(chosen):
         raise ValueError(f"{kind}: expected at least one, each once. Received: {list(given)}")
     return dict(zip(chosen, given, strict=True))
 

@@ -44,6 +44,8 @@ from colorizer.options import (
     train_options,
 )
 
+RESULT_ENDINGS = "_colorized", "_colorized_mask"  # of the names of results, before the suffix
+
 # --------------------------------------------------------------------------- the commands
 
 
@@ -144,7 +146,7 @@ def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, P
     pairs = []
     for source, relative in photos:
         suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".png"
-        name = relative.with_name(f"{source.stem}_colorized{suffix}")
+        name = relative.with_name(f"{source.stem}{RESULT_ENDINGS[0]}{suffix}")
         pairs.append((source, Path(output) / name))
     return pairs
 
@@ -153,7 +155,7 @@ def _mask_targets(
     pairs: list[tuple[Path, Path]], arguments: argparse.Namespace
 ) -> list[Path | None]:
     """Where the photographs' masks go."""
-    from colorizer.photos import mask_targets
+    from colorizer.albums import mask_targets
 
     targets = [target for _, target in pairs]
     return mask_targets(arguments.save_mask, targets, below=arguments.output)
@@ -162,19 +164,36 @@ def _mask_targets(
 def _without_results(
     pairs: list[tuple[Path, Path]], arguments: argparse.Namespace
 ) -> list[tuple[Path, Path]]:
-    """Leaves out what, by its name, a run before made of others of the photographs."""
+    """Leaves out what, by its name, a run before made, unless there is nothing else."""
     from colorizer.photos import identity
 
     if len(pairs) == 1:
         return pairs
     targets = [target for _, target in pairs]
     results = {identity(path) for path in [*targets, *_mask_targets(pairs, arguments)] if path}
+    named = {identity(Path(name)) for name in arguments.photos}
     if arguments.overwrite:  # what was named is an input, and not overwritten
-        results -= {identity(Path(name)) for name in arguments.photos}
-    kept = [(source, target) for source, target in pairs if identity(source) not in results]
+        results -= named
+    others = [(source, target) for source, target in pairs if identity(source) not in results]
+    kept = [
+        (source, target)
+        for source, target in others
+        if not source.stem.endswith(RESULT_ENDINGS) or identity(source) in named
+    ]
+    kept = kept or others
     if left := len(pairs) - len(kept):
         print(f"{left} left out: by name they are results of others", file=sys.stderr)
     return kept
+
+
+def _tell_other_files(arguments: argparse.Namespace) -> None:
+    """Says which files in folders are not taken for photographs."""
+    from colorizer.albums import other_files
+
+    kinds = collections.Counter(path.suffix.lower() for path in other_files(arguments.photos))
+    if kinds:
+        told = ", ".join(f"{times} {kind or 'without suffix'}" for kind, times in kinds.items())
+        print(f"left out, no photographs by their names: {told}", file=sys.stderr)
 
 
 def _already_done(
@@ -200,9 +219,11 @@ def _already_done(
 
 
 def _colorize(arguments: argparse.Namespace) -> int:
-    from colorizer.photos import find_photos, identity
+    from colorizer.albums import find_photos
+    from colorizer.photos import identity
 
     pairs = _without_results(_targets(find_photos(arguments.photos), arguments.output), arguments)
+    _tell_other_files(arguments)
     options = _steering(arguments)
     _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)
@@ -224,13 +245,11 @@ def _colorize(arguments: argparse.Namespace) -> int:
 
     from colorizer.predict import Colorizer, colorize_files
 
-    colorizer_ = Colorizer(
-        arguments.model, working_size=arguments.working_size, method=arguments.method
-    )
+    model = arguments.model or "default"
+    colorizer_ = Colorizer(model, working_size=arguments.working_size, method=arguments.method)
     if options["hints"] and colorizer_.method == "network" and "hints" not in colorizer_.takes:
         raise ValueError(
-            f"hints: model {arguments.model!r} takes none; choose one trained with --hints, or "
-            "--method levin"
+            f"hints: model {model!r} takes none; choose one trained with --hints, or --method levin"
         )
     results = colorize_files(
         colorizer_,
@@ -270,7 +289,7 @@ def _told(
             if problem is None:
                 done += 1
                 told, style = str(target), None
-            elif source in before:
+            elif source in before and (problem := _unlike(target, source)) is None:
                 kept += 1
                 told, style = f"kept: {target}", "dim"
             else:
@@ -285,6 +304,22 @@ def _told(
     return 1 if failed else 0
 
 
+def _unlike(target: Path, source: Path) -> str | None:
+    """Why a file that was there already is no result of a photograph; None if it is one."""
+    from colorizer.albums import is_colored
+    from colorizer.photos import PhotoError
+
+    try:
+        if is_colored(target, source):
+            return None
+    except PhotoError as error:
+        return f"{target}: exists already, and cannot be compared: {error}"
+    return (
+        f"{target}: exists already, of another photograph; name another folder (-o), or "
+        "--overwrite replaces it"
+    )
+
+
 def _check_save_mask(output: str | None, photographs: int) -> None:
     if output is not None and _is_file(output, "--save-mask") and photographs > 1:
         raise ValueError(f"--save-mask {output}: {photographs} masks need a folder, not a file")
@@ -296,10 +331,10 @@ def _steering(arguments: argparse.Namespace) -> dict[str, Any]:
 
     region, hints, reference = _region(arguments), _hints(arguments), arguments.reference
     if arguments.method == "levin":
-        for name in ("reference", "vividness", "working_size"):
+        for name in ("model", "reference", "vividness", "working_size"):
             if getattr(arguments, name) is not None:
                 option = f"--{name.replace('_', '-')}"
-                raise ValueError(f"{option} is of a network's colours; --method levin has none")
+                raise ValueError(f"{option} is of a network; --method levin has none")
     if arguments.method == "levin" and isinstance(hints, list) and not hints:
         raise ValueError("--method levin spreads hints: give at least one --hint, or --hints FILE")
     colours = None if reference is None else in_srgb(read_photo(reference)).pixels
@@ -390,7 +425,14 @@ def _train_config(arguments: argparse.Namespace) -> Any:
     if arguments.network is not None:
         config = dataclasses.replace(config, network=PRESETS[arguments.network])
     network = dataclasses.replace(config.network, **_given(arguments, NetworkConfig))
-    return _with_given(dataclasses.replace(config, network=network), arguments)
+    config = _with_given(dataclasses.replace(config, network=network), arguments)
+    known = network.extractor_weights or config.init_from
+    if arguments.extractor not in (None, "xception_half") and not known:
+        raise ValueError(
+            f"--extractor {arguments.extractor} does not learn: give it --extractor-weights "
+            "imagenet, or a file"
+        )
+    return config
 
 
 def _stored_config(arguments: argparse.Namespace, kind: Any) -> Any:
@@ -400,7 +442,7 @@ def _stored_config(arguments: argparse.Namespace, kind: Any) -> Any:
         raise ValueError(f"{stored}: no such file; expected the settings of a run")
     try:
         return kind.from_dict(json.loads(Path(stored).read_text("utf-8-sig")) if stored else {})
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{stored}: not the settings of a run: {error}") from error
 
 

@@ -34,7 +34,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from colorizer import sources
-from colorizer.annotations import as_object, as_tuples, check_types
+from colorizer.annotations import as_object, as_tuples, check_seed, check_types
 from colorizer.photos import SUFFIXES
 
 SPLITS = ("train", "validation", "test")
@@ -72,6 +72,7 @@ class DataConfig:
         if isinstance(self.sources, str):
             raise ValueError(f"sources must be several names. Received: {self.sources!r}")
         check_types(self)
+        check_seed(self.seed)
         for name in ("image_size", "batch_size"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}")

@@ -292,8 +292,8 @@ def evaluate(
         limit: at most that many photographs, evenly spread; None = all.
         metrics: names of `FIGURES`; None = all that need no extractor.
         vividness, working_size: as of `predict.Colorizer`; None = each model's own.
-        features: "InceptionV3" (Keras's download) or "MobileNetV2:FILE.h5" (weights without
-            the top): adds `frechet_distance` by that extractor.
+        features: "InceptionV3" or "MobileNetV2", whose weights Keras downloads, or
+            "NAME:FILE.weights.h5" (weights without the top): adds `frechet_distance` by it.
         track: (photographs, description) → the same, passed on as they are worked on.
 
     Raises:

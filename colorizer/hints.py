@@ -133,7 +133,7 @@ def read_hints(path: str | Path) -> list[Hint]:
         entries = json.loads(Path(path).read_text("utf-8-sig"))
     except OSError as error:
         raise ValueError(f"hints file {path}: {error.strerror}") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"hints file {path} must be JSON. Received: {error}") from None
     if not isinstance(entries, list):
         raise ValueError(

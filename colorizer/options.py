@@ -1,8 +1,8 @@
 """The options of the command line: what may be said, and what it is read as.
 
 A function for each command adds its options to a parser; those before it read one value each
-and raise `argparse.ArgumentTypeError` with what was expected and what came. Nothing of the
-package is imported, so `--help` costs nothing.
+and raise `argparse.ArgumentTypeError` with what was expected and what came. Nothing heavy
+is imported, so `--help` costs nothing.
 """
 
 import argparse
@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from colorizer.annotations import SEEDS
 
 RESULTS = Path("results")
 
@@ -61,8 +63,10 @@ def _rate(text: str) -> float | str:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, got {text}")
+    if not text.isdecimal() or len(text) > 10 or int(text) >= SEEDS:
+        raise argparse.ArgumentTypeError(
+            f"expected a whole number from 0 to {SEEDS - 1}, got {text}"
+        )
     return int(text)
 
 
@@ -97,8 +101,8 @@ def colorize_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        default="default",
-        help="a released model, the .json file of a model, or the folder of a training run",
+        help="a released model, the .json file of a model, or the folder of a training run "
+        "(default: default)",
     )
     parser.add_argument(
         "--working-size",
@@ -300,7 +304,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         help="of the arithmetic; auto = the fastest that this machine is good at (auto)",
     )
-    add("--seed", type=int, metavar="N", help="of weights, order, crops, masks and hints (0)")
+    add("--seed", type=_seed, metavar="N", help="of weights, order, crops, masks and hints (0)")
     add(
         "--embeddings",
         metavar="FOLDER",
@@ -347,7 +351,7 @@ def pretrain_options(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         help="of the arithmetic (auto)",
     )
-    add("--seed", type=int, help="of weights, order and crops (0)")
+    add("--seed", type=_seed, metavar="N", help="of weights, order and crops (0)")
     add("--init-from", metavar="MODEL", help="start from the extractor of this model")
     add("--config", metavar="FILE", help="settings of a run (config.json); options override")
     add("--learning-rate", type=_positive, metavar="RATE", help="peak (0.001)")
@@ -433,8 +437,8 @@ def evaluate_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--features",
         metavar="NAME[:FILE]",
-        help="measure the Fréchet distance too, with InceptionV3 (downloaded by Keras) or "
-        "MobileNetV2:FILE.h5 (weights without the top)",
+        help="measure the Fréchet distance too, with InceptionV3 or MobileNetV2, whose weights "
+        "Keras downloads, or NAME:FILE.weights.h5 (weights without the top)",
     )
     steered = parser.add_mutually_exclusive_group()
     steered.add_argument(

@@ -25,9 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import glob
 import io
-import itertools
 import logging
 import os
 import threading
@@ -56,6 +54,7 @@ MAX_PIXELS = 400_000_000
 _FORMATS = {
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
+    ".jfif": "JPEG",
     ".png": "PNG",
     ".tif": "TIFF",
     ".tiff": "TIFF",
@@ -65,7 +64,8 @@ _FORMATS = {
 SUFFIXES = frozenset(_FORMATS)
 """The suffixes, in lower case, of the files that count as photographs in a folder."""
 
-_ENDINGS = " ".join(_FORMATS)
+ENDINGS = " ".join(_FORMATS)
+"""They as an error names them."""
 _EXPECTED = "expected a JPEG, PNG, TIFF, WebP or BMP photograph"
 _SIDE_LIMITS = {"JPEG": 65_500, "WEBP": 16_383}  # libjpeg's JPEG_MAX_DIMENSION, WEBP_MAX_DIMENSION
 _LARGEST_DPI = 2**32 // 1000 - 1  # written in thousandths of four bytes
@@ -405,7 +405,7 @@ def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> No
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {_ENDINGS}")
+        raise PhotoError(f"{path}: suffix {path.suffix!r}; expected one of {ENDINGS}")
     if not overwrite and os.path.lexists(path):
         raise _exists(path)
 
@@ -564,92 +564,3 @@ def _with_alpha(samples: np.ndarray, alpha: np.ndarray | None, format_: str) -> 
     if (alpha < np.iinfo(alpha.dtype).max).any():
         raise PhotoError(f"{format_} cannot hold transparency; expected .png, .tif or .webp")
     return samples
-
-
-def mask_targets(
-    output: str | os.PathLike[str] | None,
-    targets: Sequence[Path],
-    *,
-    below: str | os.PathLike[str] | None = None,
-) -> list[Path | None]:
-    """Where the masks of results go: one to a file, several to folders as their results are.
-
-    Args:
-        output: a file for one result, a folder for several; None = nowhere.
-        targets: of the results.
-        below: the folder that the results lie in; None = the deepest that has all of them.
-    """
-    if output is None or not targets:
-        return [None] * len(targets)
-    output, absolute = Path(output), [target.absolute() for target in targets]
-    if len(targets) == 1 and output.suffix.lower() in SUFFIXES and not output.is_dir():
-        return [output]
-    common = Path(os.path.commonpath([target.parent for target in absolute]))
-    if below is not None and (root := Path(below).absolute()) in (common, *common.parents):
-        common = root
-    return [output / t.relative_to(common).with_name(f"{t.stem}_mask.png") for t in absolute]
-
-
-def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
-    """Find the photographs that files, folders and glob patterns name.
-
-    A folder stands for all the files in it, at any depth, that end in one of `SUFFIXES`, sorted;
-    hidden ones are left out. A pattern (`**` for any depth), which the Windows shell does not
-    expand, stands for what it matches of these. A file is taken whatever its suffix. What is
-    named twice comes once.
-
-    Args:
-        arguments: Names as a user types them.
-
-    Returns:
-        Pairs (path, path below the output folder): of a file its name, in a folder the path from
-        there, of a pattern the path from its last folder without a wildcard.
-
-    Raises:
-        PhotoError: If a name does not exist or may not be read, or stands for no photograph.
-    """
-    found: dict[str, tuple[Path, Path]] = {}
-    for argument in arguments:
-        try:
-            pairs = _expand(os.fspath(argument))
-        except OSError as error:
-            raise PhotoError(f"{error.filename or argument}: {error.strerror}") from error
-        if not pairs:
-            raise PhotoError(f"{argument}: no photographs there; expected {_ENDINGS} files")
-        for path, relative in pairs:
-            found.setdefault(os.path.abspath(path), (path, relative))
-    return list(found.values())
-
-
-def _expand(argument: str) -> list[tuple[Path, Path]]:
-    path = Path(argument)
-    if not argument:  # Path("") is the working folder
-        raise PhotoError("an empty name; expected a photograph, a folder or a pattern")
-    if path.is_dir():
-        return [(photo, photo.relative_to(path)) for photo in _walk(path)]
-    if path.exists():  # before the pattern: "me [1].jpg" is a name too
-        return [(path, Path(path.name))]
-    if not glob.has_magic(argument):
-        raise PhotoError(f"{argument}: no such file or folder; expected a photograph")
-    within = path.parts[bool(path.anchor) :]  # an anchor may have a "?" that is none: \\\\?\\D:\\
-    base = Path(path.anchor, *itertools.takewhile(lambda part: not glob.has_magic(part), within))
-    matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
-    photos = [photo for match in matches for photo in (_walk(match) if match.is_dir() else [match])]
-    return [(photo, photo.relative_to(base)) for photo in photos if _is_photo(photo.name)]
-
-
-def _walk(folder: Path) -> list[Path]:
-    """The photographs in a folder, sorted folder by folder; OSError if one may not be read."""
-
-    def refuse(error: OSError) -> None:
-        raise error
-
-    photos = []
-    for parent, folders, files in os.walk(folder, onerror=refuse):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        photos += [Path(parent, name) for name in sorted(files) if _is_photo(name)]
-    return photos
-
-
-def _is_photo(name: str) -> bool:
-    return not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES

@@ -39,6 +39,7 @@ from PIL import Image
 from scipy.ndimage import maximum_filter
 
 from colorizer import color, networks
+from colorizer.albums import mask_targets
 from colorizer.classical import levin_colorize, reinhard_parameters
 from colorizer.fields import (
     HINT_REACH,
@@ -63,7 +64,6 @@ from colorizer.photos import (
     check_target,
     identity,
     in_srgb,
-    mask_targets,
     read_photo,
     write_together,
 )

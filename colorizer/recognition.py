@@ -45,7 +45,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from colorizer.annotations import as_object, check_types
+from colorizer.annotations import as_object, check_seed, check_types
 from colorizer.color import rgb_to_luminance
 from colorizer.data import DataConfig, counted_source
 from colorizer.embeddings import embed_with
@@ -100,6 +100,7 @@ class PretrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_seed(self.seed)
         rate = self.learning_rate
         if not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise ValueError(f"learning_rate must be a positive number. Received: {rate!r}")

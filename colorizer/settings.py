@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from colorizer import color, masks
-from colorizer.annotations import as_object, as_tuples, check_types
+from colorizer.annotations import as_object, as_tuples, check_seed, check_types
 from colorizer.data import DataConfig
 from colorizer.extractors import check_application
 from colorizer.networks import NetworkConfig, check_network, network_stride
@@ -116,6 +116,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_types(self)
+        check_seed(self.seed)
         rate = self.learning_rate
         if rate != AUTO and not (isinstance(rate, int | float) and 0 < rate < math.inf):
             raise ValueError(

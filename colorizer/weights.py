@@ -120,7 +120,7 @@ def load_pretrained(model: str | Path = DEFAULT_MODEL) -> Pretrained:
         weights = _weights_file(path, described["sha256"])
         # The file holds the extractor too: its own weights need not be fetched first.
         network = build_network(dataclasses.replace(config, extractor_weights=None))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise ModelError(f"{path} does not describe a model: {error}") from error
     if not weights.is_file():
         raise ModelError(f"{weights} is missing: {path} needs it")

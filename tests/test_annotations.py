@@ -53,6 +53,8 @@ def test_other_types_are_named(values, told) -> None:
         ({"network": {"encoder": [[3]]}}, "encoder must be .*Received: \\(\\(3,\\),\\)"),
         ({"network": {"decoder": 5}}, "decoder must be .*Received: 5"),
         ({"mask_patterns": 5}, "mask_patterns must be .*Received: 5"),
+        ({"seed": -1}, "seed must be from 0 to 4294967295. Received: -1"),
+        ({"data": {"seed": 2**32}}, "seed must be from 0 to 4294967295. Received: 4294967296"),
     ],
 )
 def test_json_of_another_shape_is_named(values, told) -> None:

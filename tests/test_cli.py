@@ -157,6 +157,14 @@ def test_a_result_that_is_named_is_coloured(photo, tmp_path) -> None:
         (["{folder}/empty"], "no photographs"),
         (["{photo}", "--model", "nosuch"], "no model 'nosuch'"),
         (["{photo}", "--vividness", "2"], "from 0 to 1"),
+        (["{photo}", "--model", "{folder}/deep.json"], "deep.json does not describe a model"),
+        (["{photo}", "--hints", "{folder}/deep.json"], "deep.json must be JSON"),
+        (["train", "--data", "{folder}", "--config", "{folder}/deep.json"], "not the settings"),
+        (
+            ["train", "--data", "{folder}", "--extractor", "ResNet50"],
+            "--extractor ResNet50 does not learn: give it --extractor-weights imagenet",
+        ),
+        (["train", "--data", "{folder}", "--seed", "9" * 30], "from 0 to 4294967295"),
         (["{photo}", "--strength", "-1"], "from 0 to 1"),
         (["{photo}", "--strength", "full"], "expected a number from 0 to 1, got full"),
         (["{photo}", "--working-size", "2²"], "at least 1, got 2²"),
@@ -200,7 +208,10 @@ def test_a_result_that_is_named_is_coloured(photo, tmp_path) -> None:
             ["find-lr", "--data", "{folder}", "--steps", "19", "-o", "{folder}/out"],
             "steps must be at least 20",
         ),
-        (["{photo}", "-o", "{folder}/out.xyz"], "expected .bmp .jpeg .jpg .png .tif .tiff .webp"),
+        (
+            ["{photo}", "-o", "{folder}/out.xyz"],
+            "expected .bmp .jfif .jpeg .jpg .png .tif .tiff .webp",
+        ),
         (["{photo}", "-o", "{folder}/out.2024"], "or a folder: {folder}/out.2024/"),
         (["{photo}", "--save-mask", "{folder}/m.gif"], "or a folder: {folder}/m.gif/"),
         (["{photo}", "-o", "{photo}/deep/"], "-o: cannot make the folder {folder}/"),
@@ -212,6 +223,7 @@ def test_a_result_that_is_named_is_coloured(photo, tmp_path) -> None:
 )
 def test_bad_calls_get_one_line_and_exit_code_2(photo, tmp_path, capsys, arguments, told) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "deep.json").write_text("[" * 200_000)
     filled = [a.format(folder=tmp_path, photo=photo) for a in arguments]
     assert run(*filled) == 2
     [line] = capsys.readouterr().err.splitlines()
@@ -294,12 +306,14 @@ def test_a_folder_that_was_interrupted_goes_on(photo, tmp_path, capsys, monkeypa
         shutil.copy(photo, album / "deep" / f"{name}.png")
     shutil.copy(photo, album / "d.png")
     out.joinpath("deep").mkdir(parents=True)
-    (out / "deep" / "b_colorized.png").write_bytes(b"done before")
+    done = out / "deep" / "b_colorized.png"
+    shutil.copy(photo, done)  # of the same lightness
+    before = done.read_bytes()
     assert run(album, "-o", out) == 0
     told = capsys.readouterr()
     assert told.out.endswith("3 coloured, 1 kept: --overwrite replaces them\n")
-    assert f"kept: {out / 'deep' / 'b_colorized.png'}\n" in told.err
-    assert (out / "deep" / "b_colorized.png").read_bytes() == b"done before"
+    assert f"kept: {done}\n" in told.err
+    assert done.read_bytes() == before
     assert size_of(out / "deep" / "c_colorized.png") == (60, 40)
 
     assert run(album, "-o", out, "--save-mask", masks) == 1  # the masks are not there
@@ -307,6 +321,50 @@ def test_a_folder_that_was_interrupted_goes_on(photo, tmp_path, capsys, monkeypa
     monkeypatch.setattr(cli, "_start_backend", lambda: pytest.fail("loaded"))
     assert run(album, "-o", out) == 0
     assert capsys.readouterr().out == "0 coloured, 4 kept: --overwrite replaces them\n"
+
+
+def test_results_of_another_album_are_none_of_this_one(photo, tmp_path, capsys) -> None:
+    """Cameras number alike: a name alone does not make a result a photograph's."""
+    albums = [tmp_path / name for name in ("first", "second")]
+    turned = Image.open(photo).rotate(180)
+    for album, image in zip(albums, (Image.open(photo), turned), strict=True):
+        album.mkdir()
+        for name in ("IMG_1.png", "IMG_2.png"):
+            image.save(album / name)
+    out = tmp_path / "out"
+    assert run(albums[0], "-o", out) == 0
+    before = (out / "IMG_1_colorized.png").read_bytes()
+    capsys.readouterr()
+    assert run(albums[1], "-o", out) == 1
+    told = capsys.readouterr()
+    assert told.out.endswith("0 coloured, 2 failed\n")
+    assert "IMG_1_colorized.png: exists already, of another photograph" in told.err
+    assert (out / "IMG_1_colorized.png").read_bytes() == before
+    (out / "IMG_2_colorized.png").write_bytes(b"half of one")
+    assert run(albums[0], "-o", out) == 1
+    told = capsys.readouterr()
+    assert told.out.endswith("0 coloured, 1 failed, 1 kept: --overwrite replaces them\n")
+    assert "IMG_2_colorized.png: exists already, and cannot be compared" in told.err
+
+
+def test_earlier_results_and_other_files_are_left_out_and_told(photo, tmp_path, capsys) -> None:
+    album = tmp_path / "album"
+    album.mkdir()
+    for name in ("a.png", "a_colorized.png", "b.png", "b_colorized_mask.png"):
+        shutil.copy(photo, album / name)
+    for name in ("c.heic", "d.heic", "notes"):
+        (album / name).write_bytes(b"")
+    assert run(album, album / "a_colorized.png", "-o", tmp_path / "out") == 0
+    told = capsys.readouterr()
+    assert "3 coloured" in told.out
+    assert "1 left out: by name they are results" in told.err
+    assert "left out, no photographs by their names: 2 .heic, 1 without suffix\n" in told.err
+    results = tmp_path / "results"
+    results.mkdir()
+    for name in ("a_colorized.png", "b_colorized.png"):
+        shutil.copy(photo, results / name)
+    assert run(results, "-o", tmp_path / "again") == 0  # nothing else is there
+    assert "2 coloured" in capsys.readouterr().out
 
 
 def test_what_a_crash_or_a_twin_has_left_is_no_result(photo, tmp_path, capsys) -> None:
@@ -630,7 +688,7 @@ def test_which_colours(photo, tmp_path, asked) -> None:
         (["--deselect", "1,2"], "at least one --select"),
         (["--deselect", "1,2", "--mask-pattern", "half"], "at least one --select"),
         (["--mask-pattern", "zebra"], "Received: 'zebra'"),
-        (["--mask-pattern", "discs", "--mask-seed", "-1"], "whole number of at least 0, got -1"),
+        (["--mask-pattern", "discs", "--mask-seed", "-1"], "from 0 to 4294967295, got -1"),
         (["--mask", "{folder}/nosuch.png"], "nosuch.png"),
         (["--mask", "{folder}/bad.json"], "bad.json"),
         (["--invert-mask"], "need a mask"),
@@ -650,7 +708,7 @@ def test_which_colours(photo, tmp_path, asked) -> None:
         (["--method", "levin", "--hints", "{folder}/empty.json"], "--method levin spreads hints"),
         (
             ["--method", "levin", "--hint", "1,2,red", "--reference", "{photo}"],
-            "--reference is of a network's colours; --method levin has none",
+            "--reference is of a network; --method levin has none",
         ),
         (["--method", "levin", "--hint", "1,2,red", "--vividness", "0.3"], "--vividness is of"),
         (
@@ -754,7 +812,7 @@ def test_masks_draws_every_pattern(photo, tmp_path, capsys) -> None:
     ("arguments", "told"),
     [
         (["nosuch.png"], "nosuch.png"),
-        (["--seed", "-1"], "at least 0, got -1"),
+        (["--seed", "4294967296"], "from 0 to 4294967295, got 4294967296"),
         (["-o", "{folder}/sheet.txt"], "sheet.txt"),
     ],
 )
@@ -833,7 +891,7 @@ def test_help_imports_nothing_heavy(arguments) -> None:
 
 @pytest.mark.parametrize(
     ("name", "count", "told"),
-    [("m.gif", 1, "expected .bmp .jpeg"), ("m.png", 2, "2 masks need a folder")],
+    [("m.gif", 1, "expected .bmp .jfif .jpeg"), ("m.png", 2, "2 masks need a folder")],
 )
 def test_where_masks_go_is_checked_before_any_work(tmp_path, capsys, name, count, told) -> None:
     for i in range(count):

@@ -409,6 +409,7 @@ def test_table_tells_everything_at_any_width(home, monkeypatch, capsys, columns)
         ({"models": ["nobody"]}, "no model 'nobody'"),
         ({"models": []}, "models: expected"),
         ({"models": ["gray", "gray"]}, "each once"),
+        ({"sources": ["all"]}, r"sources: all is a name of the tables: write \./all"),
         ({"sources": ["nowhere"]}, "no source 'nowhere'"),
         ({"sources": ["empty"]}, "no photographs"),
         ({"sources": ["flowers", "./flowers"]}, "twice"),

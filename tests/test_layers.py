@@ -14,7 +14,7 @@ PACKAGE = ROOT / "colorizer"
 LAYERS = [
     {"annotations", "containers"},
     {"color", "frequencies", "normalization", "options", "photos", "runs", "sources"},
-    {"aging", "fields", "hints", "masks", "metrics", "report"},
+    {"aging", "albums", "fields", "hints", "masks", "metrics", "report"},
     {"data", "outliers", "regions"},
     {"conditions", "earlier", "extractors"},
     {"networks", "losses"},

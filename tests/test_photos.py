@@ -17,7 +17,7 @@ from PIL import Image, ImageCms, ImageFile
 
 from colorizer import photos
 from colorizer.containers import reset_exif
-from colorizer.photos import Photo, PhotoError, find_photos, read_photo, write_photo
+from colorizer.photos import Photo, PhotoError, read_photo, write_photo
 
 HEIGHT, WIDTH = 7, 5
 ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD = 274, 0x8769, 0x8825, 0xA005
@@ -1088,107 +1088,3 @@ def test_permissions_are_those_of_any_new_file(tmp_path, umask, overwrite):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.png").stat().st_mode) == 0o666 & ~umask
-
-
-# Finding
-
-
-class Backwards:
-    """What `os.scandir` gives, in an order that a file system is free to choose."""
-
-    def __init__(self, entries):
-        with entries:
-            self.entries = iter(sorted(entries, key=lambda entry: entry.name, reverse=True))
-
-    def __iter__(self):
-        return self.entries
-
-    def __next__(self):
-        return next(self.entries)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-
-@pytest.fixture
-def album(tmp_path, monkeypatch):
-    scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: Backwards(scandir(path)))
-    for name in [
-        "album/b.JPG",
-        "album/a.png",
-        "album/notes.txt",
-        "album/.hidden.jpg",
-        "album/.thumbnails/t.jpg",
-        "album/sub/c.tiff",
-        "album/sub/deep/d.webp",
-        "album/bb/e.bmp",
-        "empty/readme.md",
-        "me [1].jpeg",
-        "scan.dat",
-    ]:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-ALBUM = ["a.png", "b.JPG", "bb/e.bmp", "sub/c.tiff", "sub/deep/d.webp"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["album"], [(f"album/{name}", name) for name in ALBUM]),
-        (["album/sub"], [("album/sub/c.tiff", "c.tiff"), ("album/sub/deep/d.webp", "deep/d.webp")]),
-        (["scan.dat", "album/a.png"], [("scan.dat", "scan.dat"), ("album/a.png", "a.png")]),
-        (["me [1].jpeg"], [("me [1].jpeg", "me [1].jpeg")]),
-        (["album/*.png"], [("album/a.png", "a.png")]),
-        (["album/*"], [(f"album/{name}", name) for name in ALBUM]),
-        (["album/**/*.[tw]*"], [(f"album/{name}", name) for name in ALBUM[3:]]),
-        (["alb*/sub/*"], [(f"album/{name}", f"album/{name}") for name in ALBUM[3:]]),
-        (["*.jp*g"], [("me [1].jpeg", "me [1].jpeg")]),
-        (["album/a.png", "album/sub/../a.png"], [("album/a.png", "a.png")]),
-        ([], []),
-    ],
-)
-def test_finds_photos(album, arguments, expected):
-    found = find_photos(arguments)
-    assert [(path.as_posix(), relative.as_posix()) for path, relative in found] == expected
-    absolute = find_photos([album / argument for argument in arguments])
-    assert [relative.as_posix() for _, relative in absolute] == [name for _, name in expected]
-    assert all(path.is_absolute() and path.exists() for path, _ in absolute)
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("gone.jpg", "gone.jpg: no such file or folder"),
-        ("gone/*.jpg", r"gone/\*.jpg: no photographs"),
-        ("empty", "empty: no photographs there; expected .jpg"),
-        ("album/*.txt", "no photographs"),
-        ("x" * 5000, "name too long"),
-        ("", "an empty name"),
-    ],
-)
-def test_names_without_photos(album, argument, message):
-    with pytest.raises(PhotoError, match=message) as caught:
-        find_photos(["album", argument])
-    assert "\n" not in str(caught.value)
-
-
-def test_unreadable_folder_is_not_taken_for_an_empty_one(album, monkeypatch):
-    scandir = os.scandir
-
-    def refuse(path):
-        if str(path).endswith("deep"):
-            raise PermissionError(13, "Permission denied", str(path))
-        return scandir(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(PhotoError, match="deep: Permission denied"):
-        find_photos(["album"])
