@@ -189,8 +189,15 @@ def check_settings(config: TrainConfig) -> None:
 
 def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
     """Whether a setting does not fit the others, and what to say if so."""
-    network, start = config.network, config.init_from
-    name, head, own = network.network, network.head, network.extractor_weights
+    yield from _input_misfits(config)
+    yield from _loss_misfits(config)
+    yield from _regression_misfits(config)
+    yield from _extractor_misfits(config)
+
+
+def _input_misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
+    """Of what a network is shown."""
+    network, name = config.network, config.network.network
     yield (
         config.mask_patterns and not network.mask,
         "mask_patterns need a network with the input mask. "
@@ -203,28 +210,9 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
             f"Received: {getattr(config, setting)} and mask=False",
         )
     yield (
-        config.pixel_weight != TrainConfig.pixel_weight and name != ADVERSARIAL_NETWORK,
-        f"pixel_weight needs network {ADVERSARIAL_NETWORK!r}. "
-        f"Received: {config.pixel_weight} and network {name!r}",
-    )
-    yield (
-        config.rebalancing != TrainConfig.rebalancing and head != "distribution",
-        f"rebalancing needs head 'distribution'. Received: {config.rebalancing} and head {head!r}",
-    )
-    yield (
         config.hint_share != HINT_SHARE and not network.hints,
         "hint_share needs a network with the input hints. "
         f"Received: {config.hint_share} and hints=False",
-    )
-    yield (
-        config.encoding_sigma != color.SIGMA and head != "distribution",
-        "encoding_sigma needs head 'distribution'. "
-        f"Received: {config.encoding_sigma} and head {head!r}",
-    )
-    yield (
-        config.regression_weight and head != "distribution",
-        "regression_weight needs head 'distribution': the loss of another is a regression "
-        f"already. Received: {config.regression_weight} and head {head!r}",
     )
     stride = network_stride(network)
     yield (
@@ -238,15 +226,55 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         f"Received: {config.data.image_size}",
     )
     yield (
+        config.outlier_share and name == "rgb_baseline",
+        "outlier_share needs another network than 'rgb_baseline', whose truth is the photograph. "
+        f"Received: {config.outlier_share}",
+    )
+    for share in ("aged_share", "outlier_share"):
+        yield (
+            getattr(config, share) and config.embeddings is not None,
+            f"{share} and embeddings exclude each other: those are of photographs as they are. "
+            f"Received: {getattr(config, share)} and {config.embeddings!r}",
+        )
+
+
+def _loss_misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
+    """Of the losses but the regression."""
+    name, head = config.network.network, config.network.head
+    yield (
+        config.pixel_weight != TrainConfig.pixel_weight and name != ADVERSARIAL_NETWORK,
+        f"pixel_weight needs network {ADVERSARIAL_NETWORK!r}. "
+        f"Received: {config.pixel_weight} and network {name!r}",
+    )
+    yield (
+        config.rebalancing != TrainConfig.rebalancing and head != "distribution",
+        f"rebalancing needs head 'distribution'. Received: {config.rebalancing} and head {head!r}",
+    )
+    yield (
+        config.encoding_sigma != color.SIGMA and head != "distribution",
+        "encoding_sigma needs head 'distribution'. "
+        f"Received: {config.encoding_sigma} and head {head!r}",
+    )
+    yield (
         config.perceptual_network != TrainConfig.perceptual_network
         and not config.perceptual_weight,
         "perceptual_network needs a perceptual_weight. "
         f"Received: {config.perceptual_network!r} and no weight",
     )
     yield (
-        config.freeze_extractor and (name != "xception_fusion" or config.embeddings is not None),
-        "freeze_extractor needs a network with an extractor: 'xception_fusion', without "
-        f"embeddings. Received: network {name!r}, embeddings {config.embeddings!r}",
+        config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"),
+        f"perceptual_weight needs another network than {ADVERSARIAL_NETWORK!r} or "
+        f"'rgb_baseline'. Received: {config.perceptual_weight} and network {name!r}",
+    )
+
+
+def _regression_misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
+    """Of the regression."""
+    network, name, head = config.network, config.network.network, config.network.head
+    yield (
+        config.regression_weight and head != "distribution",
+        "regression_weight needs head 'distribution': the loss of another is a regression "
+        f"already. Received: {config.regression_weight} and head {head!r}",
     )
     regresses = config.regression_weight or (head == "regression" and name != "rgb_baseline")
     yield (
@@ -269,10 +297,15 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         "learning_rate: the range test needs losses of 0 or more, which a log_regression's are "
         f"not. Received: {AUTO!r}",
     )
+
+
+def _extractor_misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
+    """Of the extractor."""
+    name, own, start = config.network.network, config.network.extractor_weights, config.init_from
     yield (
-        config.perceptual_weight and name in (ADVERSARIAL_NETWORK, "rgb_baseline"),
-        f"perceptual_weight needs another network than {ADVERSARIAL_NETWORK!r} or "
-        f"'rgb_baseline'. Received: {config.perceptual_weight} and network {name!r}",
+        config.freeze_extractor and (name != "xception_fusion" or config.embeddings is not None),
+        "freeze_extractor needs a network with an extractor: 'xception_fusion', without "
+        f"embeddings. Received: network {name!r}, embeddings {config.embeddings!r}",
     )
     yield (
         config.freeze_extractor and own is None and start is None,
@@ -284,17 +317,6 @@ def _misfits(config: TrainConfig) -> Iterator[tuple[Any, str]]:
         "extractor_weights and init_from exclude each other for 'residual_encoder'. "
         f"Received: {own!r} and {start!r}",
     )
-    yield (
-        config.outlier_share and name == "rgb_baseline",
-        "outlier_share needs another network than 'rgb_baseline', whose truth is the photograph. "
-        f"Received: {config.outlier_share}",
-    )
-    for share in ("aged_share", "outlier_share"):
-        yield (
-            getattr(config, share) and config.embeddings is not None,
-            f"{share} and embeddings exclude each other: those are of photographs as they are. "
-            f"Received: {getattr(config, share)} and {config.embeddings!r}",
-        )
     yield (
         config.embeddings is not None and own is None,
         "embeddings need extractor_weights: random ones would differ from those of the next call. "
