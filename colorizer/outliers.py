@@ -53,6 +53,7 @@ HEIGHT = (-0.8, 0.8)  # of the shapes, above the ground or above 0 where it is l
 STEEPNESS = (0.5, 3.0)
 MATERIAL = (-0.9, 0.8)  # its tone
 ALIKE = 0.6  # of the reliefs with shapes: of the same tone
+MOTTLED = (-0.3, 0.3)  # how much of a texture's contrast the tone has; half of them none
 LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light, at its most
 PAPER = (0.5, 1.0)
 PEN = (0.7, 2.7)  # σ in pixels of what a line is darker than
@@ -110,15 +111,15 @@ def _kinds(light: Tensor, raised: Tensor, draw: Draw) -> dict[str, Tensor]:
     ground = ops.where(draw(0, 1) < ROCK, textures[0], light)
     pen = draw(*PEN)
     return {
-        "relief": _relief(ground, raised, draw),
+        "relief": _relief(ground, raised, textures[1], draw),
         "drawing": drawing(light, paper=draw(*PAPER), pen=pen, ink=draw(*INK)),
         "texture": ops.where(raised > 0, *textures),
         "negative": -light,
     }
 
 
-def _relief(ground: Tensor, raised: Tensor, draw: Draw) -> Tensor:
-    """Two materials in uneven light, shaded by the ground and by the height of the shapes."""
+def _relief(ground: Tensor, raised: Tensor, texture: Tensor, draw: Draw) -> Tensor:
+    """Two materials in uneven light, mottled, shaded by the ground and the height of the shapes."""
     smoothness, rim, angle = draw(*SMOOTHNESS), draw(*RIM), draw(0, 2 * np.pi)
     ground = blur(ground, down=smoothness, across=smoothness)
     height = blur(raised, down=rim, across=rim)
@@ -127,8 +128,11 @@ def _relief(ground: Tensor, raised: Tensor, draw: Draw) -> Tensor:
     shading = relief(surface, down=ops.sin(angle), across=ops.cos(angle)) * draw(*STEEPNESS)
     beside, things = draw(*MATERIAL), draw(*MATERIAL)
     tone = ops.where(raised > 0, ops.where(draw(0, 1) < ALIKE, beside, things), beside)
+    mottled = ops.maximum(draw(*MOTTLED), 0.0) * (
+        texture - ops.mean(texture, axis=(1, 2), keepdims=True)
+    )
     lamps = draw(0, 1) * draw(*LAMPS, LAMP_WAVES, LAMP_WAVES)
-    return stain(tone + shading, lamps)
+    return stain(tone + shading + mottled, lamps)
 
 
 def bulges(height: int, width: int, places: Tensor, radius: Tensor) -> Tensor:

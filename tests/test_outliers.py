@@ -248,7 +248,7 @@ def relief_with(monkeypatch):
 def test_a_relief_of_a_plain_shows_shapes_of_one_tone_or_two_in_uneven_light(
     left_half, relief_with
 ):
-    level, plain = {"HEIGHT": (0.0, 0.0)}, np.zeros_like(left_half)
+    level, plain = {"HEIGHT": (0.0, 0.0), "MOTTLED": (0.0, 0.0)}, np.zeros_like(left_half)
     two, one = (relief_with(plain, left_half, ALIKE=share, **level) for share in (0.0, 1.0))
     assert np.abs(np.diff(one, 2, axis=2)).max() < 0.03  # the lamps alone: slow cosines
     assert (one.std((1, 2)) > 0.005).all()
@@ -263,6 +263,24 @@ def test_the_light_of_some_is_even_and_of_others_not(relief_with):
     made = relief_with(plain, plain, HEIGHT=(0.0, 0.0)).std((1, 2))
     assert made.min() < 0.015
     assert made.max() > 0.12
+
+
+def test_the_tone_of_half_of_them_is_mottled_and_not_by_the_photograph(gray_photos, relief_with):
+    """A lit level: what is left, beside the lamps' slow waves, is the texture."""
+    luminance = np.repeat(gray_photos, 40, axis=0)
+    level = {"PLAIN": 1.0, "HEIGHT": (0.0, 0.0), "ALIKE": 1.0}
+    whole = np.zeros_like(luminance)
+    made, even = (
+        relief_with(luminance, whole, MOTTLED=amounts, **level)
+        for amounts in (outliers.MOTTLED, (0.0, 0.0))
+    )
+    mottles = made - even
+    contrast = mottles.std((1, 2)) / luminance.std((1, 2))
+    assert (contrast < 1e-6).mean() == pytest.approx(0.5, abs=0.15)
+    assert 0.2 < contrast.max() < 0.31
+    assert np.abs(mottles.mean((1, 2))).max() < 0.02
+    mottled = contrast > 0.05
+    assert np.abs(likeness(luminance[mottled], mottles[mottled])).mean() < 0.35
 
 
 def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_with):
@@ -307,7 +325,7 @@ def test_a_bowl_is_bright_on_one_side_and_dark_on_the_other(relief_with):
 def test_beside_things_a_table_is_plain(left_half, gray_photos, relief_with, share):
     """Two photographs, all else alike: they differ where they are embossed."""
     one, other = (
-        relief_with(light, left_half, PLAIN=share, ROCK=0.0, RIM=(1.0, 2.0))
+        relief_with(light, left_half, PLAIN=share, ROCK=0.0, RIM=(1.0, 2.0), MOTTLED=(0.0, 0.0))
         for light in (gray_photos, gray_photos[::-1])
     )
     differ = np.abs(one - other).max((1, 2), initial=0, where=left_half == 1)
