@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +14,8 @@ import numpy as np
 from colorizer.photos import ENDINGS, SUFFIXES, PhotoError, in_srgb, read_photo
 
 SAMPLES = 200  # along the longer side: what lightness is compared by
-APART = 0.1  # lightness, of 1, that two pictures of one photograph differ by at most in the mean
-UNLIKE = 0.5, 0.03  # and at each point: as a share of how it varies in the photograph, or of 1
+APART = 10.0  # the mean lightness, of 100, of two pictures of one photograph, at most
+UNLIKE, GRAIN = 0.5, 3.0  # the deviation of their difference, at most: of the photograph's, or this
 
 
 def mask_targets(
@@ -41,7 +42,9 @@ def mask_targets(
     return [output / t.relative_to(common).with_name(f"{t.stem}_mask.png") for t in absolute]
 
 
-def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path, Path]]:
+def find_photos(
+    arguments: Sequence[str | os.PathLike[str]],
+) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Find the photographs that files, folders and glob patterns name.
 
     A folder stands for all the files in it, at any depth, that end in one of `SUFFIXES`, sorted;
@@ -54,53 +57,51 @@ def find_photos(arguments: Sequence[str | os.PathLike[str]]) -> list[tuple[Path,
 
     Returns:
         Pairs (path, path below the output folder): of a file its name, in a folder the path from
-        there, of a pattern the path from its last folder without a wildcard.
+        there, of a pattern the path from its last folder without a wildcard. And the other files
+        in the folders.
 
     Raises:
         PhotoError: If a name does not exist or may not be read, or stands for no photograph.
     """
     found: dict[str, tuple[Path, Path]] = {}
+    others: dict[str, Path] = {}
     for argument in arguments:
         try:
-            pairs = _expand(os.fspath(argument))
+            pairs, left = _expand(os.fspath(argument))
         except OSError as error:
             raise PhotoError(f"{error.filename or argument}: {error.strerror}") from error
         if not pairs:
             raise PhotoError(f"{argument}: no photographs there; expected {ENDINGS} files")
         for path, relative in pairs:
             found.setdefault(os.path.abspath(path), (path, relative))
-    return list(found.values())
+        others |= {os.path.abspath(path): path for path in left}
+    return list(found.values()), list(others.values())
 
 
-def _expand(argument: str) -> list[tuple[Path, Path]]:
+def _expand(argument: str) -> tuple[list[tuple[Path, Path]], list[Path]]:
     path = Path(argument)
     if not argument:  # Path("") is the working folder
         raise PhotoError("an empty name; expected a photograph, a folder or a pattern")
     if path.is_dir():
-        return [(photo, photo.relative_to(path)) for photo in _walk(path)]
+        files = _walk(path)
+        photos = [(file, file.relative_to(path)) for file in files if _is_photo(file.name)]
+        return photos, [file for file in files if not _is_photo(file.name)]
     if path.exists():  # before the pattern: "me [1].jpg" is a name too
-        return [(path, Path(path.name))]
+        return [(path, Path(path.name))], []
     if not glob.has_magic(argument):
         raise PhotoError(f"{argument}: no such file or folder; expected a photograph")
     within = path.parts[bool(path.anchor) :]  # an anchor may have a "?" that is none: \\\\?\\D:\\
     base = Path(path.anchor, *itertools.takewhile(lambda part: not glob.has_magic(part), within))
     matches = [Path(match) for match in sorted(glob.glob(argument, recursive=True))]
-    photos = [photo for match in matches for photo in (_walk(match) if match.is_dir() else [match])]
-    return [(photo, photo.relative_to(base)) for photo in photos if _is_photo(photo.name)]
-
-
-def other_files(arguments: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The files in folders of `find_photos` that, by their suffix, are no photographs."""
-    folders = [Path(argument) for argument in arguments if os.path.isdir(argument)]
-    return [file for folder in folders for file in _files(folder) if not _is_photo(file.name)]
+    files = [file for match in matches for file in (_walk(match) if match.is_dir() else [match])]
+    return [(file, file.relative_to(base)) for file in files if _is_photo(file.name)], []
 
 
 def _walk(folder: Path) -> list[Path]:
-    return [file for file in _files(folder) if _is_photo(file.name)]
+    """The files in a folder, sorted folder by folder; OSError if one may not be read.
 
-
-def _files(folder: Path) -> list[Path]:
-    """The files in a folder, sorted folder by folder; OSError if one may not be read."""
+    Hidden ones are left out.
+    """
 
     def refuse(error: OSError) -> None:
         raise error
@@ -122,18 +123,18 @@ def is_colored(result: Path, photograph: Path) -> bool:
     Raises:
         PhotoError: one of them cannot be read.
     """
-    (size, light), (other_size, other) = map(_lightness, (photograph, result))
-    if size != other_size:
+    one, other = (in_srgb(read_photo(path)).pixels for path in (photograph, result))
+    if one.shape[:2] != other.shape[:2]:
         return False
-    apart, (share, least) = other - light, UNLIKE
-    return bool(abs(apart.mean()) < APART and apart.std() < max(share * light.std(), least))
+    light = _lightness(one)
+    apart = _lightness(other) - light
+    return bool(abs(apart.mean()) < APART and apart.std() < max(UNLIKE * light.std(), GRAIN))
 
 
-def _lightness(path: Path) -> tuple[tuple[int, ...], np.ndarray]:
-    """Height and width of a photograph, and its lightness at some points, about 0 to 1."""
-    pixels = in_srgb(read_photo(path)).pixels
-    step = -(-max(pixels.shape) // SAMPLES)
-    linear = (pixels[::step, ::step] / np.iinfo(pixels.dtype).max) ** 2.2
-    if pixels.ndim == 3:
-        linear = linear @ (0.2126, 0.7152, 0.0722)  # ITU-R BT.709
-    return pixels.shape[:2], np.cbrt(linear)
+def _lightness(pixels: np.ndarray) -> np.ndarray:
+    """L of some of the pixels, (h, w) in [0, 100]."""
+    from skimage.color import gray2rgb, rgb2lab  # `colorizer.color` would load a backend
+
+    step = math.ceil(max(pixels.shape[:2]) / SAMPLES)
+    some = pixels[::step, ::step]
+    return rgb2lab(some if some.ndim == 3 else gray2rgb(some))[..., 0]

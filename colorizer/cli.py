@@ -44,7 +44,7 @@ from colorizer.options import (
     train_options,
 )
 
-RESULT_ENDINGS = "_colorized", "_colorized_mask"  # of the names of results, before the suffix
+RESULT = "_colorized"  # what the name of a result ends in, before the suffix
 
 # --------------------------------------------------------------------------- the commands
 
@@ -146,7 +146,7 @@ def _targets(photos: list[tuple[Path, Path]], output: str) -> list[tuple[Path, P
     pairs = []
     for source, relative in photos:
         suffix = source.suffix if source.suffix.lower() in SUFFIXES else ".png"
-        name = relative.with_name(f"{source.stem}{RESULT_ENDINGS[0]}{suffix}")
+        name = relative.with_name(f"{source.stem}{RESULT}{suffix}")
         pairs.append((source, Path(output) / name))
     return pairs
 
@@ -178,7 +178,7 @@ def _without_results(
     kept = [
         (source, target)
         for source, target in others
-        if not source.stem.endswith(RESULT_ENDINGS) or identity(source) in named
+        if not source.stem.endswith((RESULT, f"{RESULT}_mask")) or identity(source) in named
     ]
     kept = kept or others
     if left := len(pairs) - len(kept):
@@ -186,11 +186,9 @@ def _without_results(
     return kept
 
 
-def _tell_other_files(arguments: argparse.Namespace) -> None:
+def _tell_other_files(files: list[Path]) -> None:
     """Says which files in folders are not taken for photographs."""
-    from colorizer.albums import other_files
-
-    kinds = collections.Counter(path.suffix.lower() for path in other_files(arguments.photos))
+    kinds = collections.Counter(path.suffix.lower() for path in files)
     if kinds:
         told = ", ".join(f"{times} {kind or 'without suffix'}" for kind, times in kinds.items())
         print(f"left out, no photographs by their names: {told}", file=sys.stderr)
@@ -222,8 +220,9 @@ def _colorize(arguments: argparse.Namespace) -> int:
     from colorizer.albums import find_photos
     from colorizer.photos import identity
 
-    pairs = _without_results(_targets(find_photos(arguments.photos), arguments.output), arguments)
-    _tell_other_files(arguments)
+    found, others = find_photos(arguments.photos)
+    pairs = _without_results(_targets(found, arguments.output), arguments)
+    _tell_other_files(others)
     options = _steering(arguments)
     _check_save_mask(arguments.save_mask, len(pairs))
     folder = pairs[0][1].parent if len(pairs) == 1 else Path(arguments.output)

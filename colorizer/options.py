@@ -63,7 +63,7 @@ def _rate(text: str) -> float | str:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal() or len(text) > 10 or int(text) >= SEEDS:
+    if not text.isdecimal() or int(text) >= SEEDS:
         raise argparse.ArgumentTypeError(
             f"expected a whole number from 0 to {SEEDS - 1}, got {text}"
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from colorizer.albums import find_photos, is_colored, other_files
+from colorizer.albums import find_photos, is_colored
 from colorizer.color import lab_to_bytes, luminance_of_bytes
 from colorizer.photos import PhotoError
 
@@ -77,9 +77,9 @@ ALBUM = ["a.png", "b.JPG", "bb/e.bmp", "sub/c.tiff", "sub/deep/d.webp"]
     ],
 )
 def test_finds_photos(album, arguments, expected):
-    found = find_photos(arguments)
+    found, _ = find_photos(arguments)
     assert [(path.as_posix(), relative.as_posix()) for path, relative in found] == expected
-    absolute = find_photos([album / argument for argument in arguments])
+    absolute, _ = find_photos([album / argument for argument in arguments])
     assert [relative.as_posix() for _, relative in absolute] == [name for _, name in expected]
     assert all(path.is_absolute() and path.exists() for path, _ in absolute)
 
@@ -115,8 +115,9 @@ def test_unreadable_folder_is_not_taken_for_an_empty_one(album, monkeypatch):
 
 
 def test_other_files_of_folders_are_known(album):
-    names = [path.as_posix() for path in other_files(["album", "empty", "me [1].jpeg"])]
-    assert names == ["album/notes.txt", "empty/readme.md"]
+    (album / "album" / "bb" / "e.mov").touch()
+    _, others = find_photos(["album", "album/bb", "me [1].jpeg"])
+    assert [path.as_posix() for path in others] == ["album/notes.txt", "album/bb/e.mov"]
 
 
 # --- which results are whose

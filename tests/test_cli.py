@@ -715,6 +715,7 @@ def test_which_colours(photo, tmp_path, asked) -> None:
             ["--method", "levin", "--hint", "1,2,red", "--working-size", "64"],
             "--working-size is of",
         ),
+        (["--method", "levin", "--hint", "1,2,red", "--model", "none"], "--model is of"),
         (["--method", "magic"], "invalid choice: 'magic'"),
     ],
 )
@@ -812,6 +813,7 @@ def test_masks_draws_every_pattern(photo, tmp_path, capsys) -> None:
     ("arguments", "told"),
     [
         (["nosuch.png"], "nosuch.png"),
+        (["--seed", "-1"], "from 0 to 4294967295, got -1"),
         (["--seed", "4294967296"], "from 0 to 4294967295, got 4294967296"),
         (["-o", "{folder}/sheet.txt"], "sheet.txt"),
     ],
