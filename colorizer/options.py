@@ -293,6 +293,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         metavar="M",
         help="the model is a moving average of the weights, like 0.999 (default: the last weights)",
     )
+    add("--averaged-epochs", type=_count, metavar="N", help="and the mean of N epochs' ends (1)")
     add("--full-mask-share", type=_unit, metavar="P", help="how often a mask covers all (0.5)")
     add(
         "--pixel-weight", type=float, metavar="W", help="of unet_gan: true colours, not style (100)"

@@ -319,7 +319,7 @@ class Colorizer:
 
     Raises:
         ModelError: the model cannot be loaded.
-        ValueError: `working_size` is not from 1 to 1024, or `method` unknown.
+        ValueError: `working_size` is not from 1 to 1024, or of no network; or `method` unknown.
     """
 
     def __init__(
@@ -342,6 +342,8 @@ class Colorizer:
             )
         if method == "network":
             self._load(model, working_size)
+        elif working_size is not None:
+            raise ValueError(f"working_size: is of a network; method {method!r} has none")
 
     def _load(self, model: str | Path, working_size: int | None) -> None:
         self.pretrained = load_pretrained(model)

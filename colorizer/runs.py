@@ -1,7 +1,8 @@
 """The folder of a run: files that are whole or not there, checkpoints, photographs left out.
 
 `checkpoint-NNNN.weights.h5` holds the task and its optimizer after NNNN complete epochs; there is
-only the last. `skipped.json` names photographs that could not be used by then, and why: an
+only the last. `epoch-NNNN.weights.h5` holds a network that is averaged over epochs, after each of
+the last of them. `skipped.json` names photographs that could not be used by then, and why: an
 interrupted run needs both to go on as if nothing had happened.
 """
 
@@ -19,6 +20,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 PREFIX, SUFFIX = "checkpoint-", ".weights.h5"
+EPOCH = "epoch-"
 Config = TypeVar("Config")
 
 
@@ -84,6 +86,47 @@ def save_weights(model: keras.Model, path: Path) -> None:
         put_in_place(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def mean_of_epochs(folder: Path, network: keras.Model, done: int, epochs: int) -> Iterator[None]:
+    """Inside, the network has the mean of its weights now and after the `epochs` - 1 epochs before.
+
+    Leaves what the next epochs need of that in the folder, for `check_epochs` to miss.
+    """
+    if epochs == 1:
+        yield
+        return
+    now = [np.array(weight) for weight in network.get_weights()]
+    save_weights(network, _epoch(folder, done))
+    total = [weight.astype("float64") for weight in now]
+    before = range(max(1, done - epochs + 1), done)
+    try:
+        for epoch in before:
+            network.load_weights(_epoch(folder, epoch))
+            total = [a + b for a, b in zip(total, network.get_weights(), strict=True)]
+        mean = [weight / (len(before) + 1) for weight in total]
+        network.set_weights([a.astype(b.dtype) for a, b in zip(mean, now, strict=True)])
+        yield
+    finally:
+        network.set_weights(now)
+    _epoch(folder, done - epochs).unlink(missing_ok=True)
+
+
+def _epoch(folder: Path, number: int) -> Path:
+    return folder / f"{EPOCH}{number:04d}{SUFFIX}"
+
+
+def check_epochs(folder: Path, epochs: int) -> None:
+    """Refuses to resume a run whose mean over `epochs` would lack one.
+
+    Raises:
+        ValueError: a file of `mean_of_epochs` is gone.
+    """
+    done = last_checkpoint(folder)[1]
+    for number in range(max(1, done - epochs + 2), done + 1):
+        if not _epoch(folder, number).is_file():
+            raise ValueError(f"{_epoch(folder, number)} is gone, which the mean of epochs needs")
 
 
 def check_progress(task: keras.Model, logs: Mapping[str, float] | None, done: int) -> None:

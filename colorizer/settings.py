@@ -68,6 +68,9 @@ class TrainConfig:
         freeze_extractor: leaves a trained extractor as it starts, with its statistics.
         ema_momentum: of an exponential moving average of the weights, which the model of the
             run then holds; None = the weights as trained.
+        averaged_epochs: the model holds the mean of its weights after each of the last so many
+            epochs (stochastic weight averaging: P. Izmailov et al. "Averaging Weights Leads to
+            Wider Optima and Better Generalization". UAI 2018), or of their moving averages.
         mask_weight: of the loss outside the mask.
         mask_patterns: bank of patterns, named as for `masks.make_mask` but superpixels, that each
             example draws its mask from; empty = the random mixture of `masks.sample_masks`.
@@ -106,6 +109,7 @@ class TrainConfig:
     outlier_share: float = 0.0
     freeze_extractor: bool = False
     ema_momentum: float | None = None
+    averaged_epochs: int = 1
     mask_weight: float = 1.0
     mask_patterns: tuple[str, ...] = ()
     full_mask_share: float = 0.5
@@ -139,7 +143,7 @@ class TrainConfig:
                 )
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision must be one of {PRECISIONS}. Received: {self.precision!r}")
-        for name in ("epochs", "steps_per_epoch"):
+        for name in ("epochs", "steps_per_epoch", "averaged_epochs"):
             if (count := getattr(self, name)) is not None and not count >= 1:
                 raise ValueError(f"{name} must be at least 1. Received: {count}")
         if self.huber_delta is not None and not 0 < self.huber_delta < math.inf:

@@ -8,6 +8,7 @@ The folder of a run
     `learning_rate.json`, `.csv`, `.png`: with the learning rate "auto", the one that was found
     before the first epoch, and the range test behind it.
     `checkpoint-NNNN.weights.h5`: weights and optimizer after epoch NNNN (the last only).
+    `epoch-NNNN.weights.h5`: of `averaged_epochs`, the weights whose mean the model holds.
     `model.json`, `model-HASH.weights.h5`: the model, as `weights.load_pretrained` takes it.
     `log.csv`, `tensorboard/`: figures of each epoch. `grids/`: gray, predicted, true.
 
@@ -95,7 +96,11 @@ class RunFolder(keras.callbacks.Callback):
         """`epoch` counts from 0; the files count complete epochs."""
         done = epoch + 1
         runs.check_progress(self.model, logs, done)
-        with averaged_weights(self.model):
+        epochs = self.run.averaged_epochs
+        with (
+            averaged_weights(self.model),
+            runs.mean_of_epochs(self.folder, self.model.network, done, epochs),
+        ):
             self._draw_grid(done, logs if logs is not None else {})
             self._write_model(done)
         runs.save_checkpoint(self.folder, self.model, done, self.skipped)
@@ -220,6 +225,7 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
         if known != config:
             raise ValueError(f"{described} is of a run with other settings; cannot resume it")
         runs.check_checkpoint(folder, "model.json")
+        runs.check_epochs(folder, config.averaged_epochs)
     else:
         runs.check_unused(folder, "model.json")
         runs.write_json(described, dataclasses.asdict(config))

@@ -1056,6 +1056,11 @@ def test_levin_has_no_vividness(levin) -> None:
         levin(TWO_SIDES, hints=TWO_HINTS, vividness=5.0)
 
 
+def test_levin_has_no_working_size() -> None:
+    with pytest.raises(ValueError, match=r"working_size.*'levin'"):
+        Colorizer(method="levin", working_size=64)
+
+
 def test_levin_answers_for_no_network(levin) -> None:
     with pytest.raises(ValueError, match="predict_ab asks a network"):
         levin.predict_ab(np.full((8, 8), 50, "float32"))

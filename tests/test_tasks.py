@@ -74,6 +74,7 @@ def test_training_offers_what_it_always_did():
         ({"perceptual_weight": -2.0}, "perceptual_weight must be 0 or more.*-2"),
         ({"ema_momentum": 1.0}, "ema_momentum must be between 0 and 1.*1.0"),
         ({"ema_momentum": 0.0}, "ema_momentum"),
+        ({"averaged_epochs": 0}, "averaged_epochs must be at least 1.*0"),
         ({"rebalancing": 2.0}, "rebalancing must be from 0 to 1.*2.0"),
         ({"warmup": -0.1}, "warmup must be from 0 to 1"),
         ({"weight_decay": -1.0}, "weight_decay must be 0 or more"),

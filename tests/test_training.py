@@ -191,6 +191,43 @@ def test_the_model_of_a_run_with_averages_holds_them(finished, photographs, tmp_
     assert distance(averaged.network) < 0.7 * distance(last.network)
 
 
+def model_of(run: Path) -> list[np.ndarray]:
+    return weights.load_pretrained(run).network.get_weights()
+
+
+def test_the_model_is_the_mean_of_the_last_epochs(photographs, tmp_path, monkeypatch) -> None:
+    """Of two, of three; the run itself goes on from its own weights, also after a stop."""
+    ends, means = [config(photographs, averaged_epochs=n) for n in (1, 2)]
+    single, keep = [], training.RunFolder._write_model
+
+    def record(self, done: int) -> None:
+        keep(self, done)
+        single.append(model_of(self.folder))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.RunFolder, "_write_model", record)
+        train(ends, tmp_path / "ends")
+    train(means, tmp_path / "whole")
+    for mean, *last in zip(model_of(tmp_path / "whole"), *single[1:], strict=True):
+        np.testing.assert_allclose(mean, np.mean(last, axis=0), atol=2e-3)
+    distances = [np.abs(a - b).max() for a, b in zip(*single[1:], strict=True)]
+    assert max(distances) > 0.01  # so that the mean is neither
+    kept = {path.name for path in (tmp_path / "whole").glob("epoch-*")}
+    assert kept == {"epoch-0002.weights.h5", "epoch-0003.weights.h5"}
+    interrupt(means, tmp_path / "run", monkeypatch)
+    train(means, tmp_path / "run", resume=True)
+    for resumed, whole in zip(*(model_of(tmp_path / n) for n in ("run", "whole")), strict=True):
+        np.testing.assert_array_equal(resumed, whole)
+
+
+def test_a_mean_that_lacks_an_epoch_is_refused(photographs, tmp_path, monkeypatch) -> None:
+    means = config(photographs, averaged_epochs=2)
+    interrupt(means, tmp_path, monkeypatch)
+    (tmp_path / "epoch-0001.weights.h5").unlink()
+    with pytest.raises(ValueError, match=r"epoch-0001.*is gone"):
+        train(means, tmp_path, resume=True)
+
+
 def test_a_model_tells_its_lineage(finished, photographs, tmp_path) -> None:
     second = config(photographs, init_from=str(finished), learning_rate=5e-4)
     train(second, tmp_path / "second")
