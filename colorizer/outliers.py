@@ -6,8 +6,8 @@ unfamiliar are trained on examples of it [1]; here they are made of the very pho
 they teach is to be modest:
 
     relief     a surface lit from one side, all of one material or shapes of one on another, raised
-               or sunk: the photograph, embossed (metal, plaster, things on a plain table), or its
-               frequencies with random signs (stone, sand, craters)
+               or sunk, flat or bulging: the photograph, embossed (metal, plaster, things on a plain
+               table), or its frequencies with random signs (stone, sand, a moon with its craters)
     drawing    dark lines on paper where the photograph is darker than around: prints, pages
     texture    the photograph's frequencies with random signs, all over or two of them in shapes
     negative   black for white
@@ -37,21 +37,26 @@ Tensor = Any  # a tensor of whichever backend Keras runs on
 Draw = Callable[..., Tensor]  # (low, high, *shape of one example's, (1, 1) if left out)
 
 # In how many of the outliers, and from where to where. Chosen by eye.
-SHARES = {"relief": 0.65, "drawing": 0.17, "texture": 0.13, "negative": 0.05}
-ONE_MATERIAL = 0.3  # of the reliefs, and of the textures; the others have shapes
-ROUND = 0.6  # of the shapes: round things
-ROWS = 5  # and columns of a grid: somewhere in each of its cells there may be one
-THERE = (0.1, 1.0)  # share of the cells that have one
-RADIUS, RADII = (0.03, 0.15), (0.4, 1.0)  # their bound in heights; the share of it that each has
+SHARES = {"relief": 0.7, "drawing": 0.15, "texture": 0.1, "negative": 0.05}
+ONE_MATERIAL = 0.2  # of the reliefs, and of the textures; the others have shapes
+ROUND = 0.7  # of the shapes: round things
+ROWS = 7  # and columns of a grid: somewhere in each of its cells there may be one
+THERE = (0.15, 1.0)  # its square is the share of the cells that have one
+RADIUS = (0.03, 0.15)  # the largest, in heights
+SMALL = (0.0, 2.0)  # from all alike to many small: the power of what of it each has, of (0.05, 1)
+BULGING = 0.7  # of the round things: balls and bowls, not coins
 ROCK = 0.35  # of the reliefs: no photograph embossed, but a texture
 PLAIN = 0.6  # of the reliefs with shapes: level beside them
 SMOOTHNESS = (0.3, 1.8)  # σ in pixels of what a relief leaves of the photograph
-RIM = (0.5, 2.0)  # σ in pixels of the slope at the edge of a shape
+RIM = (0.3, 2.0)  # σ in pixels of the slope at the edge of a shape
 HEIGHT = (-0.8, 0.8)  # of the shapes, above the ground or above 0 where it is level beside them
-STEEPNESS = (0.0, 3.0)
+STEEPNESS = (0.5, 3.0)
 MATERIAL = (-0.9, 0.8)  # its tone
-ALIKE = 0.25  # of the reliefs with shapes: of the same tone
-LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light
+ALIKE = 0.6  # of the reliefs with shapes: of the same tone
+PITTED = (-0.015, 0.015)  # of a relief's pixels: the share with a grain; half of them none
+GRAIN = (1.0, 4.0)  # its height in pixels, before it is smoothed like a rim
+MOTTLED = (-0.3, 0.3)  # how much of a texture's contrast the tone has; half of them none
+LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light, at its most
 PAPER = (0.5, 1.0)
 PEN = (0.7, 2.7)  # σ in pixels of what a line is darker than
 INK = (6.0, 26.0)  # how much darker a line is drawn than the photograph has it
@@ -80,10 +85,10 @@ def make_outliers(
         shape = (batch, *(shape or (1, 1)))
         return keras.random.uniform(shape, low, high, "float32", seed=random)
 
-    shapes = masks.sample_masks(batch, height, width, random, full_share=0.0)[..., 0]
-    shapes = ops.where(draw(0, 1) < ROUND, _things(height, width, draw), shapes)
-    shapes = ops.where(draw(0, 1) < ONE_MATERIAL, 1.0, shapes)
-    made = _kinds(luminance[..., 0], shapes, draw)
+    raised = masks.sample_masks(batch, height, width, random, full_share=0.0)[..., 0]
+    raised = ops.where(draw(0, 1) < ROUND, _things(height, width, draw), raised)
+    raised = ops.where(draw(0, 1) < ONE_MATERIAL, 1.0, raised)
+    made = _kinds(luminance[..., 0], raised, draw)
     lot, ends = draw(0, 1), np.cumsum([SHARES[kind] for kind in made])
     *others, picture = made.values()
     for end, other in zip(reversed(ends[:-1]), reversed(others), strict=True):
@@ -93,46 +98,49 @@ def make_outliers(
 
 
 def _things(height: int, width: int, draw: Draw) -> Tensor:
-    """Round things, (B, H, W) of 0 and 1, the centre of each in a cell of its own."""
+    """How high round things are, (B, H, W), 0 beside; the centre of each in a cell of its own."""
     cells, each = np.indices((ROWS, ROWS), "float32").reshape(2, -1).T, (ROWS**2, 1, 1)
     places = (draw(0, 1, *cells.shape) + ops.convert_to_tensor(cells)) / ROWS
-    there = ops.cast(draw(0, 1, *each) < draw(*THERE, 1, 1, 1), "float32")
-    return discs(height, width, places, there * draw(*RADIUS, 1, 1, 1) * draw(*RADII, *each))
+    there = ops.cast(draw(0, 1, *each) < ops.square(draw(*THERE, 1, 1, 1)), "float32")
+    size = ops.power(draw(0.05, 1, *each), draw(*SMALL, 1, 1, 1))
+    things = bulges(height, width, places, there * draw(*RADIUS, 1, 1, 1) * size)
+    return ops.where(draw(0, 1) < BULGING, things, ops.cast(things > 0, "float32"))
 
 
-def _kinds(light: Tensor, shapes: Tensor, draw: Draw) -> dict[str, Tensor]:
-    """Each picture as an outlier of each kind."""
+def _kinds(light: Tensor, raised: Tensor, draw: Draw) -> dict[str, Tensor]:
+    """Each picture as an outlier of each kind; where `raised` is above 0 there are shapes."""
     textures = [scrambled(light, draw(-1, 1, *light.shape[1:])) for _ in range(2)]
     ground = ops.where(draw(0, 1) < ROCK, textures[0], light)
     pen = draw(*PEN)
     return {
-        "relief": _relief(ground, shapes, draw),
+        "relief": _relief(ground, raised, textures[1], draw),
         "drawing": drawing(light, paper=draw(*PAPER), pen=pen, ink=draw(*INK)),
-        "texture": composed(shapes, *textures),
+        "texture": ops.where(raised > 0, *textures),
         "negative": -light,
     }
 
 
-def _relief(ground: Tensor, shapes: Tensor, draw: Draw) -> Tensor:
-    """Two materials in uneven light, shaded by the ground and by the height of the shapes."""
+def _relief(ground: Tensor, raised: Tensor, texture: Tensor, draw: Draw) -> Tensor:
+    """Two materials in uneven light, mottled, shaded by the ground and the height of the shapes."""
     smoothness, rim, angle = draw(*SMOOTHNESS), draw(*RIM), draw(0, 2 * np.pi)
     ground = blur(ground, down=smoothness, across=smoothness)
-    raised = blur(shapes, down=rim, across=rim)
-    uneven = ops.where(draw(0, 1) < PLAIN, raised, 1.0)
-    surface = ground * uneven + draw(*HEIGHT) * raised
+    height = blur(raised, down=rim, across=rim)
+    uneven = ops.where(draw(0, 1) < PLAIN, ops.minimum(height, 1.0), 1.0)
+    grains = ops.cast(draw(0, 1, *raised.shape[1:]) < draw(*PITTED), "float32") * draw(*GRAIN)
+    height = height + blur(grains, down=rim, across=rim)
+    surface = ground * uneven + draw(*HEIGHT) * height
     shading = relief(surface, down=ops.sin(angle), across=ops.cos(angle)) * draw(*STEEPNESS)
     beside, things = draw(*MATERIAL), draw(*MATERIAL)
-    tone = composed(shapes, ops.where(draw(0, 1) < ALIKE, beside, things), beside)
-    return stain(tone + shading, draw(*LAMPS, LAMP_WAVES, LAMP_WAVES))
+    tone = ops.where(raised > 0, ops.where(draw(0, 1) < ALIKE, beside, things), beside)
+    mottled = ops.maximum(draw(*MOTTLED), 0.0) * (
+        texture - ops.mean(texture, axis=(1, 2), keepdims=True)
+    )
+    lamps = draw(0, 1) * draw(*LAMPS, LAMP_WAVES, LAMP_WAVES)
+    return stain(tone + shading + mottled, lamps)
 
 
-def composed(shapes: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
-    """One picture where `shapes` is 1, another where it is 0."""
-    return shapes * inside + (1 - shapes) * outside
-
-
-def discs(height: int, width: int, places: Tensor, radius: Tensor) -> Tensor:
-    """Round things, (B, H, W): 1 within any of them, 0 beside.
+def bulges(height: int, width: int, places: Tensor, radius: Tensor) -> Tensor:
+    """How high round things bulge, (B, H, W) in pixels: 0 beside them, a slope of 1 at their rims.
 
     Args:
         height: of the picture in pixels.
@@ -141,10 +149,12 @@ def discs(height: int, width: int, places: Tensor, radius: Tensor) -> Tensor:
         radius: (B, n, 1, 1) in heights; 0 = it is not there.
     """
     y, x = (ops.arange(size, dtype="float32") + 0.5 for size in (height, width))
-    down = ops.square(y - height * places[..., :1])
+    radius = height * radius[..., 0]
+    down = ops.square(radius) - ops.square(y - height * places[..., :1])
     across = ops.square(x - width * places[..., 1:])
-    within = ops.square(height * radius) - down[:, :, :, None] - across[:, :, None, :]
-    return ops.cast(ops.max(within, axis=1) > 0, "float32")
+    twice = ops.maximum(2 * radius, 1.0)
+    bulge = (down / twice)[:, :, :, None] - (across / twice)[:, :, None, :]
+    return ops.maximum(ops.max(bulge, axis=1), 0.0)
 
 
 def relief(surface: Tensor, *, down: Tensor, across: Tensor) -> Tensor:

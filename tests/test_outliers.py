@@ -17,16 +17,16 @@ def made_of(luminance, seed=0, share=1.0):
     return tuple(map(np.asarray, outliers.make_outliers(luminance, random, share=share)))
 
 
-def kinds_of(light, shapes=None, seed=0):
-    """Each picture as an outlier of each kind; of one material without `shapes`."""
+def kinds_of(light, raised=None, seed=0):
+    """Each picture as an outlier of each kind; of one material without `raised`."""
     random = keras.random.SeedGenerator(seed)
 
     def draw(low, high, *shape):
         shape = (len(light), *(shape or (1, 1)))
         return keras.random.uniform(shape, low, high, "float32", seed=random)
 
-    shapes = np.ones_like(light) if shapes is None else shapes
-    return {kind: np.asarray(made) for kind, made in outliers._kinds(light, shapes, draw).items()}
+    raised = np.ones_like(light) if raised is None else raised
+    return {kind: np.asarray(made) for kind, made in outliers._kinds(light, raised, draw).items()}
 
 
 def likeness(before, after):
@@ -75,7 +75,7 @@ def test_every_kind_is_as_often_as_it_says(monkeypatch):
     monkeypatch.setattr(
         outliers,
         "_kinds",
-        lambda light, shapes, draw: {kind: 0 * light + tone for kind, tone in tones.items()},
+        lambda light, raised, draw: {kind: 0 * light + tone for kind, tone in tones.items()},
     )
     made, _ = made_of(np.zeros((2000, 2, 2, 1), np.float32))
     assert sum(outliers.SHARES.values()) == pytest.approx(1)
@@ -87,13 +87,13 @@ def test_every_kind_is_as_often_as_it_says(monkeypatch):
 def test_some_are_of_one_material_and_of_the_others_some_have_round_things(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        outliers, "_kinds", lambda light, shapes, draw: seen.append(shapes) or {"relief": light}
+        outliers, "_kinds", lambda light, raised, draw: seen.append(raised) or {"relief": light}
     )
     monkeypatch.setattr(outliers, "_things", lambda height, width, draw: 0.5)
     made_of(np.zeros((500, 16, 16, 1), np.float32))
-    shapes, one = np.asarray(seen[0]), outliers.ONE_MATERIAL
-    assert (shapes == 1).all((1, 2)).mean() == pytest.approx(one, abs=0.08)
-    round_things = (shapes == 0.5).all((1, 2)).mean()
+    raised, one = np.asarray(seen[0]), outliers.ONE_MATERIAL
+    assert (raised == 1).all((1, 2)).mean() == pytest.approx(one, abs=0.06)
+    round_things = (raised == 0.5).all((1, 2)).mean()
     assert round_things == pytest.approx(outliers.ROUND * (1 - one), abs=0.08)
 
 
@@ -136,28 +136,21 @@ def test_a_share_that_is_none_is_named(gray_photos, share):
 # --- each kind
 
 
-@pytest.fixture
-def left_half():
-    shapes = np.zeros((3, 32, 32), np.float32)
-    shapes[..., :16] = 1
-    return shapes
-
-
-def test_shapes_choose_between_two_pictures():
-    shapes = np.array([[[1, 0], [0.5, 1]]], np.float32)
-    made = outliers.composed(shapes, per_example(0.8), per_example(-0.4))
-    np.testing.assert_allclose(made, [[[0.8, -0.4], [0.2, 0.8]]], atol=1e-6)
-
-
-def test_round_things_are_where_they_were_put():
+def test_round_things_bulge_where_they_were_put():
     places = np.array([[[0.5, 0.25], [0.125, 0.75]], [[0.5, 0.5], [0.5, 0.5]]], np.float32)
     radius = np.array([[0.1, 0.2], [0.2, 0.0]], np.float32)[..., None, None]
-    made = np.asarray(outliers.discs(40, 80, places, radius))
-    assert set(np.unique(made)) == {0, 1}
-    assert made[0, 20, 20] == made[0, 5, 60] == made[1, 20, 40] == 1
-    assert made[0, 20, 25] == made[0, 5, 20] == made[0, 14, 60] == made[1, 20, 49] == 0
+    made = np.asarray(outliers.bulges(40, 80, places, radius))
+    there = made > 0
+    assert there[0, 20, 20]
+    assert there[0, 5, 60]
+    assert not there[0, 20, 25]
+    assert not there[0, 5, 20]
     upper = np.pi * 8**2 - 26.1  # three pixels of it are beyond the border
-    assert made.sum((1, 2)) == pytest.approx([np.pi * 4**2 + upper, np.pi * 8**2], rel=0.06)
+    assert there.sum((1, 2)) == pytest.approx([np.pi * 4**2 + upper, np.pi * 8**2], rel=0.06)
+    assert made.min() == 0
+    # A parabola from half its radius to 0: (8² - d²) / 16 pixels, (4² - d²) / 8 pixels.
+    np.testing.assert_allclose(made[1, 20, 40::4], [3.97, 2.72, 0, *[0] * 7], atol=0.01)
+    np.testing.assert_allclose(made[0, 20, 20:23], [1.94, 1.69, 1.19], atol=0.01)
 
 
 def things_of(height, width, count=40):
@@ -171,35 +164,83 @@ def things_of(height, width, count=40):
 
 
 def test_round_things_are_few_or_many_small_or_large():
-    counts, sizes = [], []
+    counts, radii = [], []  # of two that touch, of both together
     for picture in things_of(100, 140):
-        parts, count = label(picture)
+        parts, count = label(picture > 0)
         counts.append(count)
-        sizes += np.bincount(parts.ravel())[1:].tolist()
-    assert min(counts) <= 5
-    assert 12 < max(counts) <= outliers.ROWS**2
-    radii = np.sqrt(np.array(sizes) / np.pi)  # of two that touch, of both together
-    assert 0.5 < np.quantile(radii, 0.02) < 3
-    assert 11 < np.quantile(radii, 0.95) < 25
+        radii.append(np.sqrt(np.bincount(parts.ravel())[1:] / np.pi))
+    assert min(counts) <= 7
+    assert 15 < max(counts) <= outliers.ROWS**2
+    assert 0.5 < np.quantile(np.concatenate(radii), 0.02) < 1.5
+    assert 9 < np.quantile(np.concatenate(radii), 0.95) < 25
+
+
+@pytest.fixture
+def radii(monkeypatch):
+    """Of 200 pictures' things, with some of the constants, in shares of the largest, (200, n)."""
+
+    def drawn(**constants):
+        seen = []
+        for name, value in ({"RADIUS": (0.2, 0.2)} | constants).items():
+            monkeypatch.setattr(outliers, name, value)
+        monkeypatch.setattr(
+            outliers,
+            "bulges",
+            lambda height, width, places, radius: seen.append(radius) or radius[:, 0],
+        )
+        things_of(100, 140, count=200)
+        return np.asarray(seen[0])[..., 0, 0] / 0.2
+
+    return drawn
+
+
+@pytest.mark.parametrize(("power", "least"), [(0.0, 1.0), (2.0, 0.05**2)])
+def test_round_things_are_all_alike_or_most_of_them_small(radii, power, least):
+    drawn = radii(SMALL=(power, power), THERE=(1.0, 1.0))
+    assert drawn.min() == pytest.approx(least, rel=0.3)
+    assert drawn.max() == pytest.approx(1, abs=0.01)
+    assert np.median(drawn) == pytest.approx(0.525**power, rel=0.1)
+
+
+def test_pictures_of_few_round_things_are_more_than_those_of_many(radii):
+    there = (radii() > 0).mean(1)
+    low, high = outliers.THERE
+    assert there.min() < 0.06
+    assert there.max() > 0.9
+    assert np.median(there) == pytest.approx(((low + high) / 2) ** 2, abs=0.06)
+
+
+def test_round_things_are_flat_as_coins_or_bulge(monkeypatch):
+    made = things_of(60, 60, count=200)
+    flat = np.isin(made, (0, 1)).all((1, 2))
+    assert flat.mean() == pytest.approx(1 - outliers.BULGING, abs=0.08)
+    assert np.quantile(made[~flat].max((1, 2)), 0.9) > 1.5
 
 
 def test_round_things_are_spread_one_in_each_cell_of_a_grid(monkeypatch):
-    for name in ("THERE", "RADII"):
-        monkeypatch.setattr(outliers, name, (1.0, 1.0))
+    monkeypatch.setattr(outliers, "THERE", (1.0, 1.0))
+    monkeypatch.setattr(outliers, "SMALL", (0.0, 0.0))
     monkeypatch.setattr(outliers, "RADIUS", (0.01, 0.01))
-    cells = things_of(100, 140).reshape(40, 5, 20, 5, 28).max((2, 4))
+    cells = (things_of(105, 140) > 0).reshape(40, 7, 15, 7, 20).max((2, 4))
     assert cells.mean() > 0.9  # of as many anywhere, 1 - 1/e
 
 
 @pytest.fixture
-def relief_with(monkeypatch):
-    """Reliefs with some of the constants; the same seed draws all else alike."""
+def left_half():
+    raised = np.zeros((3, 32, 32), np.float32)
+    raised[..., :16] = 1
+    return raised
 
-    def made(light, shapes, **constants):
+
+@pytest.fixture
+def relief_with(monkeypatch):
+    """Reliefs with some of the constants, without grains; the same seed draws all else alike."""
+
+    def made(light, raised, **constants):
         with monkeypatch.context() as patched:
-            for name, value in constants.items():
+            for name, value in ({"PITTED": (0.0, 0.0)} | constants).items():
                 patched.setattr(outliers, name, value)
-            return kinds_of(light, shapes)["relief"]
+            return kinds_of(light, raised)["relief"]
 
     return made
 
@@ -207,7 +248,7 @@ def relief_with(monkeypatch):
 def test_a_relief_of_a_plain_shows_shapes_of_one_tone_or_two_in_uneven_light(
     left_half, relief_with
 ):
-    level, plain = {"HEIGHT": (0.0, 0.0)}, np.zeros_like(left_half)
+    level, plain = {"HEIGHT": (0.0, 0.0), "MOTTLED": (0.0, 0.0)}, np.zeros_like(left_half)
     two, one = (relief_with(plain, left_half, ALIKE=share, **level) for share in (0.0, 1.0))
     assert np.abs(np.diff(one, 2, axis=2)).max() < 0.03  # the lamps alone: slow cosines
     assert (one.std((1, 2)) > 0.005).all()
@@ -215,6 +256,47 @@ def test_a_relief_of_a_plain_shows_shapes_of_one_tone_or_two_in_uneven_light(
     assert np.ptp(step, axis=1).max() < 1e-5
     assert (np.abs(step).mean(1) > 0.03).all()
     np.testing.assert_allclose((two - one)[..., 16:], 0, atol=1e-6)
+
+
+def test_the_light_of_some_is_even_and_of_others_not(relief_with):
+    plain = np.zeros((60, 32, 32), np.float32)
+    made = relief_with(plain, plain, HEIGHT=(0.0, 0.0)).std((1, 2))
+    assert made.min() < 0.015
+    assert made.max() > 0.12
+
+
+def test_the_tone_of_half_of_them_is_mottled_and_not_by_the_photograph(gray_photos, relief_with):
+    """A lit level: what is left, beside the lamps' slow waves, is the texture."""
+    luminance = np.repeat(gray_photos, 40, axis=0)
+    level = {"PLAIN": 1.0, "HEIGHT": (0.0, 0.0), "ALIKE": 1.0}
+    whole = np.zeros_like(luminance)
+    made, even = (
+        relief_with(luminance, whole, MOTTLED=amounts, **level)
+        for amounts in (outliers.MOTTLED, (0.0, 0.0))
+    )
+    mottles = made - even
+    contrast = mottles.std((1, 2)) / luminance.std((1, 2))
+    assert (contrast < 1e-6).mean() == pytest.approx(0.5, abs=0.15)
+    assert 0.2 < contrast.max() < 0.31
+    assert np.abs(mottles.mean((1, 2))).max() < 0.02
+    mottled = contrast > 0.05
+    assert np.abs(likeness(luminance[mottled], mottles[mottled])).mean() < 0.35
+
+
+def test_half_of_them_have_grains_bright_on_one_side_and_dark_on_the_other(relief_with):
+    """At a plain's height of 1 and steepness of 1, grains of 2 pixels, hardly smoothed."""
+    plain = np.zeros((60, 48, 48), np.float32)
+    same = {"HEIGHT": (1.0, 1.0), "STEEPNESS": (1.0, 1.0), "RIM": (0.3, 0.3), "GRAIN": (2.0, 2.0)}
+    few, none = (
+        relief_with(plain, plain, PITTED=shares, MOTTLED=(0.0, 0.0), **same)
+        for shares in (outliers.PITTED, (0.0, 0.0))
+    )
+    lit = few - none
+    share = (np.abs(lit) > 0.5).mean((1, 2))  # of each grain two pixels or more: its two slopes
+    assert (np.abs(lit).max((1, 2)) < 1e-6).mean() == pytest.approx(0.5, abs=0.15)
+    assert 0.01 < share.max() < 4 * outliers.PITTED[1]
+    assert np.abs(lit.sum((1, 2))).max() < 0.1 * np.abs(lit).sum((1, 2)).max()
+    assert 1.0 < np.abs(lit).max() < 3.0
 
 
 def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_with):
@@ -234,11 +316,32 @@ def test_shapes_are_raised_or_sunk_and_shaded_at_their_rims(left_half, relief_wi
     assert 0.2 < up.mean() < 0.8
 
 
+def test_a_bowl_is_bright_on_one_side_and_dark_on_the_other(relief_with):
+    """As a crater is: from rim to rim the light changes evenly, and level it is beside."""
+    place = np.full((20, 1, 2), 0.5, np.float32)
+    bowl = np.asarray(outliers.bulges(48, 48, place, np.full((20, 1, 1, 1), 0.25, np.float32)))
+    plain, same = np.zeros_like(bowl), {"ALIKE": 1.0, "RIM": (0.3, 0.3), "STEEPNESS": (1.0, 1.0)}
+    level, sunk = (
+        relief_with(plain, bowl, HEIGHT=(h, h), LAMPS=(0.0, 0.0), MATERIAL=(0.0, 0.0), **same)
+        for h in (0.0, -0.5)
+    )
+    shading = sunk - level
+    y, x = np.mgrid[:48, :48].astype(np.float32) - 23.5
+    within = np.hypot(y, x) < 10
+    for picture in shading:
+        (down, across), *_ = np.linalg.lstsq(np.stack([y[within], x[within]], 1), picture[within])
+        fitted = down * y[within] + across * x[within]
+        assert np.corrcoef(fitted, picture[within])[0, 1] > 0.99
+        # The slope of a parabola 12 pixels wide on either side is 1/12 a pixel, at half the height.
+        assert np.hypot(down, across) == pytest.approx(0.5 / 12, rel=0.05)
+        assert np.abs(picture[np.hypot(y, x) > 15]).max() < 1e-3
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_beside_things_a_table_is_plain(left_half, gray_photos, relief_with, share):
     """Two photographs, all else alike: they differ where they are embossed."""
     one, other = (
-        relief_with(light, left_half, PLAIN=share, ROCK=0.0, RIM=(1.0, 2.0))
+        relief_with(light, left_half, PLAIN=share, ROCK=0.0, RIM=(1.0, 2.0), MOTTLED=(0.0, 0.0))
         for light in (gray_photos, gray_photos[::-1])
     )
     differ = np.abs(one - other).max((1, 2), initial=0, where=left_half == 1)
