@@ -263,6 +263,8 @@ def test_the_released_recipe_fits_together(runs, tmp_path) -> None:
         "4-longer",
         "5-logarithm",
         "6-modest",
+        "7-calm",
+        "8-grains",
     ]
     for _, config, *_ in runs:
         check_settings(config)
