@@ -103,13 +103,17 @@ def find_photographs(given: Sequence[str], split: str, limit: int | None) -> lis
     if split not in data.SPLITS:
         raise ValueError(f"split must be one of {data.SPLITS}. Received: {split!r}")
     photographs: dict[Path, Photograph] = {}
-    for label, source in labels("sources", given, lambda name: Path(name).resolve().name).items():
+    for label, source in labels(
+        "sources (--data)", given, lambda name: Path(name).resolve().name
+    ).items():
         folder = source_folder(source)
         for path in _split_files(folder, split):
             name = f"{label}/{path.relative_to(folder).as_posix()}"
             found = photographs.setdefault(path.resolve(), Photograph(label, name, path))
             if found.source != label:
-                raise ValueError(f"sources: {path} is there twice, as {found.name} and {name}")
+                raise ValueError(
+                    f"sources (--data): {path} is there twice, as {found.name} and {name}"
+                )
     table = list(photographs.values())
     return table if limit is None else spread(table, limit)
 
@@ -164,7 +168,7 @@ class Survey:
         if not readable:
             name, reason = next(iter(self.skipped.items()))
             total = len(self.skipped)
-            raise ValueError(f"sources: none of {total} can be decoded; {name}: {reason}")
+            raise ValueError(f"sources (--data): none of {total} can be decoded; {name}: {reason}")
         self.photographs = readable
         self.fingerprint = hashlib.sha256(b"".join(sorted(digests))).hexdigest()
 

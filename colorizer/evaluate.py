@@ -304,7 +304,7 @@ def evaluate(
     del config["track"]
     chosen = _chosen_metrics(metrics, features)
     benchmark.check_numbers(size, limit, vividness)
-    named = benchmark.labels("models", models, benchmark.model_name)
+    named = benchmark.labels("models (--model)", models, benchmark.model_name)
     survey = Survey(size, benchmark.find_photographs(sources, split, limit))
     networks = benchmark.load_networks(named, working_size=working_size)
     extract = _extractor(features) if features else None

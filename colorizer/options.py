@@ -207,9 +207,9 @@ def masks_options(parser: argparse.ArgumentParser) -> None:
     add("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
-def _settings_options(parser: argparse.ArgumentParser) -> None:
-    """What is trained, and on what; see `_train_config`."""
-    add = parser.add_argument
+def _photograph_options(parser: argparse.ArgumentParser) -> None:
+    """What is shown to the network."""
+    add = parser.add_argument_group("photographs").add_argument
     add(
         "--data",
         action="append",
@@ -217,7 +217,25 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         help="a folder of photographs, or flowers17, flowers102, places365; repeatable; "
         "COUNT draws each of its photographs that often in an epoch",
     )
-    # Defaults are those of `xception_fusion`; the other layouts bring their own.
+    add("--size", type=_count, metavar="PIXELS", help="side of the training crops (128)")
+    add("--batch-size", type=_count, metavar="N", help="crops in a mini-batch (32)")
+    add("--aged-share", type=_unit, metavar="P", help="how often a photograph is made to look old")
+    add(
+        "--outlier-share",
+        type=_unit,
+        metavar="P",
+        help="how often a photograph is made a relief, drawing, texture or negative, to stay gray",
+    )
+    add(
+        "--embeddings",
+        metavar="FOLDER",
+        help="compute a frozen extractor's embeddings once, and keep them here (global fusion)",
+    )
+
+
+def _network_options(parser: argparse.ArgumentParser) -> None:
+    """What is trained. Defaults are those of `xception_fusion`; other layouts bring their own."""
+    add = parser.add_argument_group("network").add_argument
     add("--network", choices=NETWORKS, help="which layout (xception_fusion)")
     add(
         "--extractor",
@@ -228,6 +246,12 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         "--extractor-weights",
         metavar="FILE",
         help="'imagenet', or a .weights.h5 file (none: random; of koalarization: imagenet)",
+    )
+    add(
+        "--freeze-extractor",
+        action="store_true",
+        default=None,
+        help="leave xception_half as it starts, with the statistics it has",
     )
     add(
         "--fusion",
@@ -241,6 +265,11 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         help="one colour for each spot, or how likely each of 313 is (distribution)",
     )
     add("--width", type=float, metavar="FACTOR", help="of colorful, unet_gan: fewer filters (1)")
+    add("--init-from", metavar="MODEL", help="start from this model's weights")
+
+
+def _condition_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("masks and hints").add_argument
     add("--mask", action="store_true", default=None, help="train with the input `mask`")
     add("--hints", action="store_true", default=None, help="train with the input `hints`")
     add(
@@ -250,6 +279,12 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         help="masks to train with, as of `colorize --mask-pattern` but superpixels "
         "(default: a random mixture)",
     )
+    add("--full-mask-share", type=_unit, metavar="P", help="how often a mask covers all (0.5)")
+    add("--hint-share", type=_unit, metavar="P", help="how often hints may be shown (0.75)")
+
+
+def _loss_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("loss").add_argument
     add(
         "--rebalancing",
         type=_unit,
@@ -273,45 +308,36 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         help="which: MobileNetV2 (downloaded by Keras), or MobileNetV2:FILE.weights.h5 (without "
         "the top)",
     )
-    add("--hint-share", type=_unit, metavar="P", help="how often hints may be shown (0.75)")
-    add("--aged-share", type=_unit, metavar="P", help="how often a photograph is made to look old")
     add(
-        "--outlier-share",
-        type=_unit,
-        metavar="P",
-        help="how often a photograph is made a relief, drawing, texture or negative, to stay gray",
+        "--pixel-weight", type=float, metavar="W", help="of unet_gan: true colours, not style (100)"
     )
-    add(
-        "--freeze-extractor",
-        action="store_true",
-        default=None,
-        help="leave xception_half as it starts, with the statistics it has",
-    )
+
+
+def _settings_options(parser: argparse.ArgumentParser) -> None:
+    """What is trained, and on what; see `_train_config`."""
+    _photograph_options(parser)
+    _network_options(parser)
+    _condition_options(parser)
+    _loss_options(parser)
+    add = parser.add_argument
     add(
         "--ema-momentum",
         type=float,
         metavar="M",
         help="the model is a moving average of the weights, like 0.999 (default: the last weights)",
     )
-    add("--averaged-epochs", type=_count, metavar="N", help="and the mean of N epochs' ends (1)")
-    add("--full-mask-share", type=_unit, metavar="P", help="how often a mask covers all (0.5)")
     add(
-        "--pixel-weight", type=float, metavar="W", help="of unet_gan: true colours, not style (100)"
+        "--averaged-epochs",
+        type=_count,
+        metavar="N",
+        help="the model is the mean of what N epochs end with (1)",
     )
-    add("--size", type=_count, metavar="PIXELS", help="side of the training crops (128)")
-    add("--batch-size", type=_count, metavar="N", help="crops in a mini-batch (32)")
     add(
         "--precision",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
         help="of the arithmetic; auto = the fastest that this machine is good at (auto)",
     )
     add("--seed", type=_seed, metavar="N", help="of weights, order, crops, masks and hints (0)")
-    add(
-        "--embeddings",
-        metavar="FOLDER",
-        help="compute a frozen extractor's embeddings once, and keep them here (global fusion)",
-    )
-    add("--init-from", metavar="MODEL", help="start from this model's weights")
     add("--config", metavar="FILE", help="settings of a run (config.json); options override")
 
 

@@ -223,7 +223,7 @@ def mask_figures(true: RGB, gray: RGB, ab: np.ndarray, output: RGB, mask: Mask) 
 
 def _load(by: str, named: dict[str, str], working_size: int | None) -> dict[str, Colorizer]:
     """The networks, all of which take the input `by`."""
-    expected = f"models: expected networks that take the input {by!r}"
+    expected = f"models (--model): expected networks that take the input {by!r}"
     for model in named.values():
         if model in benchmark.BASELINES:
             raise ValueError(f"{expected}. Received: {model}, a baseline")
@@ -239,7 +239,7 @@ def _measure(by: str, config: dict[str, Any], draw: Draw, follow: Follow) -> Ste
     """Asks every network for every photograph, steered in every way that `draw` has for it."""
     track, vividness = config.pop("track"), config["vividness"]
     benchmark.check_numbers(config["size"], config["limit"], vividness)
-    named = benchmark.labels("models", config["models"], benchmark.model_name)
+    named = benchmark.labels("models (--model)", config["models"], benchmark.model_name)
     found = benchmark.find_photographs(config["sources"], config["split"], config["limit"])
     survey = Survey(config["size"], found)
     networks = _load(by, named, config["working_size"])
@@ -308,7 +308,7 @@ def measure_hints(
     config = dict(locals())
     config["counts"] = chosen = sorted({0, *counts})
     if chosen[0] < 0 or chosen[-1] > PLACES:
-        raise ValueError(f"counts: expected 0 to {PLACES} hints. Received: {chosen}")
+        raise ValueError(f"counts (--hints): expected 0 to {PLACES} hints. Received: {chosen}")
 
     def draw(true: RGB, gray: RGB, name: str) -> dict[str, list[Hint]]:
         hints = draw_hints(true, name)
@@ -345,7 +345,7 @@ def measure_masks(
     config = dict(locals())
     config["kinds"] = chosen = [*kinds]
     if not chosen or len({*chosen}) < len(chosen):
-        raise ValueError(f"kinds: expected at least one, each once. Received: {chosen}")
+        raise ValueError(f"kinds (--mask): expected at least one, each once. Received: {chosen}")
     draw_masks(np.zeros((PLACES, PLACES, 1), "uint8"), "", chosen)  # knows what is a kind
 
     def draw(true: RGB, gray: RGB, name: str) -> dict[str, Mask]:

@@ -407,9 +407,9 @@ def test_table_tells_everything_at_any_width(home, monkeypatch, capsys, columns)
     ("options", "message"),
     [
         ({"models": ["nobody"]}, "no model 'nobody'"),
-        ({"models": []}, "models: expected"),
+        ({"models": []}, r"models \(--model\): expected"),
         ({"models": ["gray", "gray"]}, "each once"),
-        ({"sources": ["all"]}, r"sources: all is a name of the tables: write \./all"),
+        ({"sources": ["all"]}, r"sources \(--data\): all is a name of the tables: write \./all"),
         ({"sources": ["nowhere"]}, "no source 'nowhere'"),
         ({"sources": ["empty"]}, "no photographs"),
         ({"sources": ["flowers", "./flowers"]}, "twice"),
