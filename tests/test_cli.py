@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -447,7 +448,16 @@ def test_values_may_begin_with_a_minus() -> None:
     ]
 
 
+@pytest.fixture
+def heard_interrupts() -> Iterator[None]:
+    """Programs started meanwhile hear Ctrl-C, even if a shell's `&` made the tests deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.usefixtures("heard_interrupts")
 def test_ctrl_c_keeps_what_was_done_and_leaves_no_partial_file(photo, tmp_path) -> None:
     album, out = tmp_path / "album", tmp_path / "out"
     album.mkdir()
