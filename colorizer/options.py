@@ -330,7 +330,7 @@ def _settings_options(parser: argparse.ArgumentParser) -> None:
         "--averaged-epochs",
         type=_count,
         metavar="N",
-        help="the model is the mean of what N epochs end with (1)",
+        help="average the weights after each of the last N epochs (1)",
     )
     add(
         "--precision",

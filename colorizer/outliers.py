@@ -7,7 +7,8 @@ they teach is to be modest:
 
     relief     a surface lit from one side, all of one material or shapes of one on another, raised
                or sunk, flat or bulging: the photograph, embossed (metal, plaster, things on a plain
-               table), or its frequencies with random signs (stone, sand, a moon with its craters)
+               table), or its frequencies with random signs (stone, sand, a moon with its
+               craters); half of them with pits or grains, half with a mottled tone
     drawing    dark lines on paper where the photograph is darker than around: prints, pages
     texture    the photograph's frequencies with random signs, all over or two of them in shapes
     negative   black for white
@@ -54,7 +55,7 @@ STEEPNESS = (0.5, 3.0)
 MATERIAL = (-0.9, 0.8)  # its tone
 ALIKE = 0.6  # of the reliefs with shapes: of the same tone
 PITTED = (-0.015, 0.015)  # of a relief's pixels: the share with a grain; half of them none
-GRAIN = (1.0, 4.0)  # its height in pixels, before it is smoothed like a rim
+GRAIN = (1.0, 4.0)  # its height in pixels, before HEIGHT scales it and a rim's blur smooths it
 MOTTLED = (-0.3, 0.3)  # how much of a texture's contrast the tone has; half of them none
 LAMPS, LAMP_WAVES = (-0.2, 0.2), 3  # uneven light, at its most
 PAPER = (0.5, 1.0)

@@ -343,7 +343,10 @@ class Colorizer:
         if method == "network":
             self._load(model, working_size)
         elif working_size is not None:
-            raise ValueError(f"working_size: is of a network; method {method!r} has none")
+            raise ValueError(
+                f"working_size: is of a network; method {method!r} has none. "
+                f"Received: {working_size}"
+            )
 
     def _load(self, model: str | Path, working_size: int | None) -> None:
         self.pretrained = load_pretrained(model)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import h5py
 import keras
 import numpy as np
 from filelock import FileLock, Timeout
@@ -92,7 +93,11 @@ def save_weights(model: keras.Model, path: Path) -> None:
 def mean_of_epochs(folder: Path, network: keras.Model, done: int, epochs: int) -> Iterator[None]:
     """Inside, the network has the mean of its weights now and after the `epochs` - 1 epochs before.
 
-    Leaves what the next epochs need of that in the folder, for `check_epochs` to miss.
+    Args:
+        folder: of the run; what the next epochs need of this one stays there.
+        network: whose weights are averaged; afterwards it has its own again.
+        done: complete epochs.
+        epochs: how many are averaged; all that are done where they are fewer.
     """
     if epochs == 1:
         yield
@@ -110,7 +115,8 @@ def mean_of_epochs(folder: Path, network: keras.Model, done: int, epochs: int) -
         yield
     finally:
         network.set_weights(now)
-    _epoch(folder, done - epochs).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # on Windows, while a virus scanner reads it
+        _epoch(folder, done - epochs).unlink(missing_ok=True)
 
 
 def _epoch(folder: Path, number: int) -> Path:
@@ -121,12 +127,18 @@ def check_epochs(folder: Path, epochs: int) -> None:
     """Refuses to resume a run whose mean over `epochs` would lack one.
 
     Raises:
-        ValueError: a file of `mean_of_epochs` is gone.
+        ValueError: a file of `mean_of_epochs` is gone, or broken.
     """
     done = last_checkpoint(folder)[1]
     for number in range(max(1, done - epochs + 2), done + 1):
-        if not _epoch(folder, number).is_file():
-            raise ValueError(f"{_epoch(folder, number)} is gone, which the mean of epochs needs")
+        path = _epoch(folder, number)
+        try:
+            h5py.File(path).close()
+        except OSError as error:
+            wrong = "broken" if path.is_file() else "gone"
+            raise ValueError(
+                f"{path} is {wrong}, which the mean of epochs needs; name another folder"
+            ) from error
 
 
 def check_progress(task: keras.Model, logs: Mapping[str, float] | None, done: int) -> None:

@@ -68,9 +68,10 @@ class TrainConfig:
         freeze_extractor: leaves a trained extractor as it starts, with its statistics.
         ema_momentum: of an exponential moving average of the weights, which the model of the
             run then holds; None = the weights as trained.
-        averaged_epochs: the model holds the mean of its weights after each of the last so many
-            epochs (stochastic weight averaging: P. Izmailov et al. "Averaging Weights Leads to
-            Wider Optima and Better Generalization". UAI 2018), or of their moving averages.
+        averaged_epochs: the model holds the mean of its weights, or of their moving averages,
+            after each of the last so many epochs, of all if there are fewer (checkpoint averaging:
+            A. Vaswani et al. "Attention Is All You Need". NeurIPS 2017, section 6.1). Unlike in
+            stochastic weight averaging, statistics of normalisation are averaged, too.
         mask_weight: of the loss outside the mask.
         mask_patterns: bank of patterns, named as for `masks.make_mask` but superpixels, that each
             example draws its mask from; empty = the random mixture of `masks.sample_masks`.

@@ -225,7 +225,8 @@ def _open_run(config: TrainConfig, folder: Path, *, resume: bool, steps: int) ->
         if known != config:
             raise ValueError(f"{described} is of a run with other settings; cannot resume it")
         runs.check_checkpoint(folder, "model.json")
-        runs.check_epochs(folder, config.averaged_epochs)
+        if runs.last_checkpoint(folder)[1] < config.epochs:
+            runs.check_epochs(folder, config.averaged_epochs)
     else:
         runs.check_unused(folder, "model.json")
         runs.write_json(described, dataclasses.asdict(config))

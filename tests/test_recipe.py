@@ -266,7 +266,11 @@ def test_the_released_recipe_fits_together(runs, tmp_path) -> None:
         "7-calm",
         "8-grains",
     ]
-    for _, config, *_ in runs:
+    models = json.loads((released.parent / "default.json").read_text())["training"]
+    for (_, config, *_), known in zip(runs, models, strict=True):
+        settings = json.loads(json.dumps(dataclasses.asdict(config)))
+        same = known.keys() - {"data", "init_from", "network", "epochs_done"}
+        assert {name: settings[name] for name in same} == {name: known[name] for name in same}
         check_settings(config)
         assert all(Path(source.partition("@")[0]).is_dir() for source in config.data.sources)
         assert (config.network.mask, config.network.hints) == (True, True)

@@ -97,3 +97,14 @@ def test_a_folder_is_of_one_run_at_a_time(tmp_path) -> None:
         pass
     with runs.locked(folder, resume=False):
         pass
+
+
+def test_a_mean_of_epochs_is_of_those_that_are_done(tmp_path) -> None:
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False)])
+    for done, mean in ((1, 10.0), (2, 15.0), (3, 20.0), (4, 30.0)):  # of the last three
+        network.set_weights([np.array([[10.0 * done]])])
+        with runs.mean_of_epochs(tmp_path, network, done, 3):
+            np.testing.assert_allclose(network.get_weights()[0], mean)
+        np.testing.assert_allclose(network.get_weights()[0], 10 * done)
+    kept = sorted(path.name for path in tmp_path.iterdir())
+    assert kept == [f"epoch-000{number}.weights.h5" for number in (2, 3, 4)]
